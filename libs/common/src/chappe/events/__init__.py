@@ -1,0 +1,72 @@
+"""What travels on the streams: events (facts), commands, raw deliveries, journal entries."""
+
+from chappe.events.commands import Cancel, Command, Hold, Release, Send, Snapshot
+from chappe.events.consent import Consent, ConsentClaim, ConsentState, claim_of, settle
+from chappe.events.event import (
+    SCHEMA,
+    Event,
+    Flags,
+    Identifier,
+    ObjectRef,
+    contact_key,
+    decode_event,
+    encode_event,
+    rename,
+)
+from chappe.events.journal import Decision, JournalBatch, decode_journal, encode_journal
+from chappe.events.raw import RawDelivery, RawEngagement, RawRecord, raw_key
+from chappe.events.streams import (
+    EVENTS,
+    EVENTS_BULK,
+    JOURNAL,
+    RAW_BULK,
+    RAW_COMMERCE,
+    RAW_DELIVERY,
+    RAW_ENGAGEMENT,
+    SENDS,
+    SENDS_BULK,
+    STREAMS,
+    Stream,
+)
+
+__all__ = [
+    "EVENTS",
+    "EVENTS_BULK",
+    "JOURNAL",
+    "RAW_BULK",
+    "RAW_COMMERCE",
+    "RAW_DELIVERY",
+    "RAW_ENGAGEMENT",
+    "SCHEMA",
+    "SENDS",
+    "SENDS_BULK",
+    "STREAMS",
+    "Cancel",
+    "Command",
+    "Consent",
+    "ConsentClaim",
+    "ConsentState",
+    "Decision",
+    "Event",
+    "Flags",
+    "Hold",
+    "Identifier",
+    "JournalBatch",
+    "ObjectRef",
+    "RawDelivery",
+    "RawEngagement",
+    "RawRecord",
+    "Release",
+    "Send",
+    "Snapshot",
+    "Stream",
+    "claim_of",
+    "contact_key",
+    "decode_event",
+    "decode_journal",
+    "encode_event",
+    "encode_journal",
+    "raw_key",
+    "rename",
+    "settle",
+]

