@@ -19,6 +19,9 @@ class ConsentState(StrEnum):
     PENDING = "pending"
 
 
+STATES = {state.value: state for state in ConsentState}
+
+
 class Consent(msgspec.Struct, frozen=True):
     """What we hold for one channel, with its proof."""
 
@@ -50,9 +53,9 @@ def claim_of(event: Event, channel: str = "email") -> ConsentClaim | None:
     if isinstance(said, dict):
         at = _time(_member(said, "at")) or at
         said = _member(said, "state")
-    if not isinstance(said, str) or said not in ConsentState:
+    state = STATES.get(said) if isinstance(said, str) else None
+    if state is None:
         return None
-    state = ConsentState(said)
     if event.flags.unverified and state is not ConsentState.UNSUBSCRIBED:
         return None
     return ConsentClaim(
