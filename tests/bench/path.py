@@ -59,8 +59,12 @@ def latency(stack: str, **environment: str) -> list[dict[str, Any]]:
     ]
     settings = {"stack": stack, "rate_per_second": RATE_PER_SECOND, "mails": len(seconds)}
     return [
-        result(f"event_to_mail_p50_{stack}", percentile(seconds, 0.5) * 1e3, "ms", "mail", **settings),
-        result(f"event_to_mail_p99_{stack}", percentile(seconds, 0.99) * 1e3, "ms", "mail", **settings),
+        result(
+            f"event_to_mail_p50_{stack}", percentile(seconds, 0.5) * 1e3, "ms", "mail", **settings
+        ),
+        result(
+            f"event_to_mail_p99_{stack}", percentile(seconds, 0.99) * 1e3, "ms", "mail", **settings
+        ),
         result(f"event_to_mail_cpu_{stack}", cpu / len(seconds) * 1e3, "ms", "mail", **settings),
     ]
 

@@ -50,7 +50,10 @@ def main() -> None:
             print(f"{name} …", flush=True)
             for line in bench():
                 results.append(line)
-                print(f"  {line['name']}: {line['value']} {line['unit']} per {line['per']}", flush=True)
+                print(
+                    f"  {line['name']}: {line['value']} {line['unit']} per {line['per']}",
+                    flush=True,
+                )
     out: Path = ROOT / "build" / "bench.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n", "utf-8")

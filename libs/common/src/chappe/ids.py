@@ -62,9 +62,9 @@ def murmur2(data: bytes) -> int:
         k = (k * m) & mask
         h = ((h * m) & mask) ^ k
     rest = data[whole:]
-    if len(rest) == 3:
+    if len(rest) == 3:  # noqa: PLR2004 - the algorithm is written in bytes
         h ^= rest[2] << 16
-    if len(rest) >= 2:
+    if len(rest) >= 2:  # noqa: PLR2004 - likewise
         h ^= rest[1] << 8
     if rest:
         h ^= rest[0]

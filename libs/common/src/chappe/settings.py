@@ -44,7 +44,7 @@ class SettingsError(Exception):
 
 
 def check_names(environment: Mapping[str, str]) -> None:
-    """Refuse unknown ``CHAPPE_*`` names. Raises ``SettingsError`` that lists each with the nearest."""
+    """Refuse unknown ``CHAPPE_*`` names: a ``SettingsError`` lists each with the nearest."""
     problems: list[str] = []
     for name in sorted(environment):
         base = name.removesuffix("_FILE") if name.removesuffix("_FILE") in CATALOGUE else name
@@ -111,7 +111,7 @@ class ClientSettings(BaseModel):
 
 def environment() -> dict[str, str]:
     """The process's environment; the one place that reads it."""
-    return dict(os.environ)  # noqa: TID251 - this is the place
+    return dict(os.environ)
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:

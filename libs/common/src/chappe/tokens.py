@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+TOKEN_LETTERS_MIN = 22
 TOKEN_LETTERS_MAX = 4096
+SECRET_LETTERS_MIN = 16
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(list[str | int | None]).decode
@@ -25,7 +27,7 @@ def _key(secret: bytes, purpose: str) -> AESSIV:
 
 
 class Tokens:
-    """Seals the payload of ``/o /c /u /p`` links. ``kind`` is bound in: a click is no unsubscribe."""
+    """Seals the payload of ``/o /c /u /p``. ``kind`` is bound in: a click is no unsubscribe."""
 
     def __init__(self, secret_key: bytes) -> None:
         self._cipher = _key(secret_key, "tokens.v1")
@@ -36,7 +38,7 @@ class Tokens:
 
     def open(self, kind: str, token: str) -> list[str | int | None] | None:
         """The payload, or None for anything we did not seal for this ``kind``. Never raises."""
-        if not 22 <= len(token) <= TOKEN_LETTERS_MAX or not token.isascii():
+        if not TOKEN_LETTERS_MIN <= len(token) <= TOKEN_LETTERS_MAX or not token.isascii():
             return None
         try:
             sealed = base64.b64decode(
@@ -48,7 +50,7 @@ class Tokens:
 
 
 class Vault:
-    """Encrypts secrets at rest. ``where`` (table and row) is bound in, so rows cannot be swapped."""
+    """Encrypts secrets at rest. ``where`` (table and row) is bound in: rows cannot be swapped."""
 
     def __init__(self, secret_key: bytes) -> None:
         self._cipher = _key(secret_key, "vault.v1")
@@ -68,6 +70,6 @@ class Vault:
 
 def secret_key_of(text: str) -> bytes:
     """The bytes of CHAPPE_SECRET_KEY; at least 16 characters, whatever they are."""
-    if len(text) < 16:
+    if len(text) < SECRET_LETTERS_MIN:
         raise ValueError("CHAPPE_SECRET_KEY is too short: use at least 32 random characters")
     return text.encode()

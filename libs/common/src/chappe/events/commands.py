@@ -9,7 +9,7 @@ from chappe.ids import ContactId, EnrollmentId, MessageId, StepId, WorkspaceId
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """What a template may show, as it stood when the message was asked for. Bounded by the asker."""
+    """What a template may show, as it stood when asked for; bounded by the asker."""
 
     contact: dict[str, Any] = {}
     event: dict[str, Any] = {}

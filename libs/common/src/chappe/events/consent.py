@@ -69,7 +69,7 @@ def claim_of(event: Event, channel: str = "email") -> ConsentClaim | None:
 
 
 def settle(held: Consent | None, claim: ConsentClaim) -> Consent:
-    """What we hold after hearing ``claim``. Never forgets an unsubscribe to an older or equal time."""
+    """What we hold after hearing ``claim``. An older or equal time never undoes an unsubscribe."""
     new = Consent(state=claim.state, at=claim.at, source=claim.source, proof=claim.proof)
     if held is None or claim.at > held.at:
         return new
@@ -89,4 +89,4 @@ def _time(value: Any) -> dt.datetime | None:
         at = dt.datetime.fromisoformat(value)
     except ValueError:
         return None
-    return at if at.tzinfo else at.replace(tzinfo=dt.timezone.utc)
+    return at if at.tzinfo else at.replace(tzinfo=dt.UTC)

@@ -12,7 +12,8 @@ SCHEMA = 1
 
 class Identifier(msgspec.Struct, frozen=True):
     """One name a contact is known by: ``email``, ``phone``, ``external_id``, ``anonymous_id``,
-    ``checkout_token``, ``cart_token``. The value is already normalised."""
+    ``checkout_token``, ``cart_token``. The value is already normalised.
+    """
 
     type: str
     value: str

@@ -12,8 +12,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One decision about one contact.
 
     ``what`` is the decision in the past tense (``entered``, ``not_entered``, ``waiting``,
-    ``branched``, ``asked``, ``skipped``, ``exited``, ``handed_over``, ``cancelled`` …), ``reason`` a
-    word a program may match on, ``seen`` the values that led to it.
+    ``branched``, ``asked``, ``skipped``, ``exited``, ``handed_over``, ``cancelled`` …), ``reason``
+    a word a program may match on, ``seen`` the values that led to it.
     """
 
     id: str

@@ -58,5 +58,5 @@ class RawDelivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def raw_key(source: SourceId, entity: str) -> bytes:
-    """Keeps one entity's deliveries in order: checkout or cart token, else customer, else object."""
+    """Keeps an entity's deliveries in order: checkout or cart token, else customer, else object."""
     return f"{source}/{entity}".encode("utf-8", "surrogatepass")

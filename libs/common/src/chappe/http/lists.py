@@ -31,7 +31,7 @@ def cursor_of(*position: str | int) -> str:
 
 
 def position_of(cursor: str | None, length: int) -> list[str | int] | None:
-    """What ``cursor_of`` was given, ``length`` values; None without a cursor. Bad ones are a 400."""
+    """The ``length`` values ``cursor_of`` was given; None without a cursor. A bad one is a 400."""
     if cursor is None:
         return None
     try:
@@ -41,6 +41,8 @@ def position_of(cursor: str | None, length: int) -> list[str | int] | None:
         position = []
     if len(position) != length:
         raise Problem(
-            400, "the cursor is not one of ours", errors=[FieldError("cursor", "use `next` as given")]
+            400,
+            "the cursor is not one of ours",
+            errors=[FieldError("cursor", "use `next` as given")],
         )
     return position

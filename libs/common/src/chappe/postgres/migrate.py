@@ -14,6 +14,10 @@ import asyncpg
 
 LOCK_KEY = 0x43484150  # "CHAP"
 LOCK_TIMEOUT = "30s"
+KNOWN = "SELECT number, name, digest FROM {schema}.migration WHERE package = $1"
+APPLIED = """
+    INSERT INTO {schema}.migration (package, number, name, digest) VALUES ($1, $2, $3, $4)
+"""
 NAME = re.compile(r"^(\d{4})_[a-z0-9_]+\.sql$")
 
 
@@ -76,15 +80,14 @@ async def migrate(pool: asyncpg.Pool, schema: str, *packages: str) -> list[str]:
 async def _apply(
     connection: asyncpg.pool.PoolConnectionProxy, schema: str, package: str
 ) -> list[str]:
-    rows = await connection.fetch(
-        f"SELECT number, name, digest FROM {schema}.migration WHERE package = $1", package
-    )
+    rows = await connection.fetch(KNOWN.format(schema=schema), package)
     known = {row["number"]: row for row in rows}
     ours = migrations_in(package)
     newest = ours[-1].number if ours else 0
     if any(number > newest for number in known):
         raise MigrationError(
-            f"schema {schema} was migrated by a newer Chappe ({max(known):04d}, we know {newest:04d}): "
+            f"schema {schema} was migrated by a newer Chappe "
+            f"({max(known):04d}, we know {newest:04d}): "
             "run that version or newer"
         )
     applied: list[str] = []
@@ -99,7 +102,7 @@ async def _apply(
         async with connection.transaction():
             await connection.execute(migration.sql.replace("{schema}", schema))
             await connection.execute(
-                f"INSERT INTO {schema}.migration (package, number, name, digest) VALUES ($1, $2, $3, $4)",
+                APPLIED.format(schema=schema),
                 package,
                 migration.number,
                 migration.name,

@@ -3,11 +3,12 @@
 A service gives a ``Processor``; ``ShardRunner`` gives it batches and commits what it decides.
 """
 
-from chappe.shards.batch import Advance, Batch, LostShards, Processor, Transaction
+from chappe.shards.batch import Batch, LostShards, Processor
+from chappe.shards.draft import Transaction
 from chappe.shards.faults import fault_point
 from chappe.shards.fence import FencedStatement
 from chappe.shards.outs import to_contact, to_every_partition, to_journal
-from chappe.shards.records import DeadLetter, Input, Out, Stamp, unwrap, wrap
+from chappe.shards.records import Advance, DeadLetter, Input, Out, Stamp, unwrap, wrap
 from chappe.shards.runner import ShardRunner
 from chappe.shards.store import Owned
 

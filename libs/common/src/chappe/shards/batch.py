@@ -3,19 +3,15 @@
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
-
-import asyncpg
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 from chappe.broker import Record
 from chappe.events.streams import Stream
+from chappe.shards.draft import Transaction
 from chappe.shards.fence import FencedStatement
-from chappe.shards.records import DeadLetter, Input, Out, SeenKey, take
+from chappe.shards.records import Advance, DeadLetter, Input, Out, take
 from chappe.shards.store import Owned
-
-if TYPE_CHECKING:
-    from chappe.shards.draft import CommitDraft
 
 FlatRecord: TypeAlias = tuple[int, Stream, Record]
 
@@ -29,25 +25,6 @@ class LostShards(Exception):
     def __init__(self, shards: Sequence[int]) -> None:
         super().__init__(f"lost shards {sorted(shards)}")
         self.shards = tuple(shards)
-
-
-@dataclass(slots=True)
-class Advance:
-    """Where one shard's positions and highest seqs stand after a batch."""
-
-    next_offsets: dict[Stream, int] = field(default_factory=dict)
-    seen: dict[SeenKey, int] = field(default_factory=dict)
-
-
-Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
-
-
-@dataclass(slots=True)
-class Transaction:
-    """An open transaction of the runner, and the commit waiting in it."""
-
-    connection: Connection
-    draft: "CommitDraft | None" = None
 
 
 class Committer(Protocol):
@@ -172,7 +149,8 @@ class Processor(Protocol):
 
     async def poison(self, batch: Batch, error: Exception) -> None:
         """A batch of one input that the database refuses (SQLSTATE 22, 23): set it aside in a
-        commit of its own."""
+        commit of its own.
+        """
         ...
 
     def next_due(self) -> dt.datetime | None:

@@ -1,10 +1,12 @@
 """What one commit will change in the shards it touches, computed before and applied after."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from chappe.shards.batch import Advance
-from chappe.shards.records import DeadLetter, Out
+import asyncpg
+
+from chappe.shards.records import Advance, DeadLetter, Out
 from chappe.shards.store import OutboxRow, Owned, offsets_json
 
 
@@ -69,8 +71,15 @@ class CommitDraft:
     def _letters(self, dead: Sequence[DeadLetter]) -> dict[str, Any]:
         letters = [
             (
-                letter.id, letter.input.shard, letter.input.stream, letter.input.offset,
-                letter.input.key, letter.input.body, letter.reason, letter.source, letter.at,
+                letter.id,
+                letter.input.shard,
+                letter.input.stream,
+                letter.input.offset,
+                letter.input.key,
+                letter.input.body,
+                letter.reason,
+                letter.source,
+                letter.at,
             )
             for letter in dead
         ]
@@ -98,4 +107,17 @@ class CommitDraft:
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:
     """Rows to columns, as ``unnest`` takes them."""
-    return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+    return (
+        [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
+    )
+
+
+Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+
+@dataclass(slots=True)
+class Transaction:
+    """An open transaction of the runner, and the commit waiting in it."""
+
+    connection: Connection
+    draft: CommitDraft | None = None

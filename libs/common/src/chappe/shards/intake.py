@@ -51,14 +51,16 @@ class Intake:
             return
         del self._reads[stream]
         self._got[stream] = [
-            (shard, stream, record) for shard, records in read.result().items() for record in records
+            (shard, stream, record)
+            for shard, records in read.result().items()
+            for record in records
         ]
 
-    async def wait(self, *others: asyncio.Task[object], timeout: float) -> None:
-        """Until a read has brought something, one of ``others`` is done, or ``timeout`` seconds."""
+    async def wait(self, *others: asyncio.Task[object], seconds: float) -> None:
+        """Until a read has brought something, one of ``others`` is done, or ``seconds``."""
         waiting: set[asyncio.Task[object]] = {*self._reads.values(), *others}
         if waiting:
-            await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     @property
     def holding(self) -> bool:

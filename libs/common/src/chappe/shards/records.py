@@ -6,6 +6,7 @@ outbox (the edge, API handlers, imports), which readers tell apart by their own 
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import msgspec
@@ -88,7 +89,7 @@ SeenKey = tuple[Stream, str, str, int]
 
 
 class Taken(NamedTuple):
-    """What reading some records moves: new inputs, positions after them, highest seqs, and letters."""
+    """What reading some records moves: inputs, positions, highest seqs, and what is no record."""
 
     inputs: list[Input]
     next_offsets: dict[Stream, int]
@@ -118,3 +119,11 @@ def take(
             taken.seen[key] = stamp.seq
         taken.inputs.append(Input(shard, stream, record.offset, record.key, body))
     return taken
+
+
+@dataclass(slots=True)
+class Advance:
+    """Where one shard's positions and highest seqs stand after a batch."""
+
+    next_offsets: dict[Stream, int] = field(default_factory=dict)
+    seen: dict[SeenKey, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Outbox to log, in order: the next rows go on the wire only after all before them are acknowledged."""
+"""Outbox to log, in order: rows go on the wire only after all before them are acknowledged."""
 
 import asyncio
 import itertools
@@ -56,7 +56,7 @@ class Relay:
         return self._failures > 0
 
     def adopt(self, shard: int, pub_seq: int, rows: Sequence[OutboxRow]) -> None:
-        """Start relaying a claimed shard from its durable ``pub_seq``, with what is in its outbox."""
+        """Start relaying a claimed shard from its durable ``pub_seq``, with its outbox."""
         self._states[shard] = rules.resume_relay(pub_seq)
         self._rows[shard] = deque()
         self.push(rows)

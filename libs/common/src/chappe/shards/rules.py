@@ -91,7 +91,8 @@ def resume_relay(pub_seq: int) -> RelayState:
 
 def next_chunk(state: RelayState, committed: Iterable[int], limit: int) -> RelayState:
     """Put the next rows on the wire: committed ones only, ascending, and only when all before them
-    are acknowledged."""
+    are acknowledged.
+    """
     if state.in_flight:
         return state
     ready = sorted(seq for seq in committed if seq > state.published)
@@ -110,5 +111,6 @@ def chunk_failed(state: RelayState) -> RelayState:
 
 def is_new(seen: int | None, seq: int) -> bool:
     """Whether a reader applies a relayed record, having applied up to ``seen`` from that producer
-    shard. A gap is no loss: one producer shard writes to many partitions."""
+    shard. A gap is no loss: one producer shard writes to many partitions.
+    """
     return seen is None or seq > seen

@@ -14,21 +14,18 @@ from chappe.clock import Clock, monotonic
 from chappe.events.streams import Stream
 from chappe.shards import rules
 from chappe.shards.batch import (
-    Advance,
     Batch,
-    Connection,
     FlatRecord,
     LostShards,
     Processor,
-    Transaction,
     build_batch,
 )
-from chappe.shards.draft import CommitDraft
+from chappe.shards.draft import CommitDraft, Connection, Transaction
 from chappe.shards.faults import fault_point
 from chappe.shards.fence import FencedStatement
 from chappe.shards.intake import Intake
 from chappe.shards.metrics import shard_metrics
-from chappe.shards.records import DeadLetter, Out
+from chappe.shards.records import Advance, DeadLetter, Out
 from chappe.shards.relay import Relay
 from chappe.shards.store import OutboxRow, Owned, ShardStore
 
@@ -117,7 +114,8 @@ class ShardRunner:
 
     async def ready(self) -> None:
         """Raises ``RuntimeError`` unless this process can apply: it holds its share of the shards
-        or others hold them all, and the log takes its outbox."""
+        or others hold them all, and the log takes its outbox.
+        """
         if self._relay is None:
             raise RuntimeError("shards are being claimed")
         if self._relay.failing:
@@ -168,8 +166,8 @@ class ShardRunner:
             async with asyncio.timeout(5):
                 held = {owned.shard: owned.epoch for owned in self._owned.values()}
                 await self._drop(list(held))
+                await self._store.leave()  # first, so that who hears of the freed counts without us
                 await self._store.let_go(held)
-                await self._store.leave()
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
             logger.warning("Could not let the shards go; others take them when the lease ends")
 
@@ -350,7 +348,8 @@ class ShardRunner:
         self, batch: Batch, readable: Mapping[int, Owned], now: dt.datetime
     ) -> dict[int, dt.datetime]:
         """The shards whose timers may fire: each has applied, with this batch, all that was in the
-        log when its clock had passed the instant."""
+        log when its clock had passed the instant.
+        """
         stream = self._processor.timer_stream
         earliest = self._processor.next_due()
         if stream is None or earliest is None or earliest > now:
@@ -394,7 +393,7 @@ class ShardRunner:
             return
         changed = asyncio.create_task(self._changed.wait())
         try:
-            await self._intake.wait(changed, timeout=timeout)
+            await self._intake.wait(changed, seconds=timeout)
         finally:
             changed.cancel()
 
@@ -444,7 +443,8 @@ class ShardRunner:
     async def transaction(self) -> AsyncGenerator[Transaction]:
         """For a processor that must lock rows of its own before the fence: what runs on
         ``transaction.connection`` and the commit given ``transaction`` are durable together, when
-        the block ends. Other commits of this process wait."""
+        the block ends. Other commits of this process wait.
+        """
         async with self._commits, self._store.pool.acquire() as connection:
             transaction = Transaction(connection)
             within = connection.transaction()
@@ -501,7 +501,9 @@ class ShardRunner:
         self._metrics.lost.inc(len(shards))
         logger.warning(
             "A commit was fenced or unanswered; dropping its shards",
-            service=self._processor.name, shards=len(shards), error=repr(error),
+            service=self._processor.name,
+            shards=len(shards),
+            error=repr(error),
         )
         await self._drop(shards)
         raise LostShards(shards) from error

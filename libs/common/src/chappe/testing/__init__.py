@@ -1,0 +1,1 @@
+"""What tests of Chappe stand on; nothing in production imports it."""
