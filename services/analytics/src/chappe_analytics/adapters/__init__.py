@@ -1,0 +1,1 @@
+"""Postgres, and ingest's public API."""

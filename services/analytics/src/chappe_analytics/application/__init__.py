@@ -1,0 +1,1 @@
+"""One batch from the streams into counts and timelines, and who watches it happen."""

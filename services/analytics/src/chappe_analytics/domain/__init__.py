@@ -1,0 +1,1 @@
+"""What is counted and told, as pure functions: verdicts, message fates, timelines, reports."""

@@ -1,0 +1,246 @@
+"""Say in one short sentence what happened, as a marketer would read it on a timeline."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from chappe.events import Decision, Event
+from chappe_analytics.domain.tallies import amount_of, plain
+
+SENTENCE_LENGTH_MAX = 300
+PART_LENGTH_MAX = 120
+
+REASONS = {
+    "already_entered": "it was entered before",
+    "attempts": "every attempt was in vain",
+    "captured": "sending is in capture mode",
+    "closed_key": "that cart or key is closed already",
+    "completed": "the checkout was completed already",
+    "cooldown": "the last time is too recent",
+    "deadline": "it came too late to make sense",
+    "deferred": "the mail server asked to wait",
+    "deleted": "the contact was deleted",
+    "erased": "the contact asked to be erased",
+    "filter": "the entry filter does not hold",
+    "historical": "the event is too old",
+    "newer_cart": "there is a newer cart",
+    "no_answer": "the mail server took it and did not answer",
+    "no_address": "there is no address to write to",
+    "no_consent": "there is no consent to marketing mail",
+    "no_key": "the event has no key",
+    "overtaken": "a later mail of the journey took its place",
+    "paused": "the journey is paused",
+    "refused": "the mail server refused it",
+    "suppressed": "the address is suppressed",
+    "template_missing": "its template is missing",
+    "test_event": "it is a test order",
+    "too_late": "it is too late for it",
+    "topic_opted_out": "the contact opted out of the topic",
+    "unreachable": "the mail server could not be reached",
+    "unsubscribed": "the contact unsubscribed",
+    "unverified": "the source is not trusted to start it",
+    "where": "the trigger's condition does not hold",
+}
+
+_PLAIN = {
+    "contact.created": "Signed up",
+    "contact.updated": "The profile changed",
+    "contact.deleted": "The contact was deleted",
+    "contact.merged": "Two contacts turned out to be one",
+    "contact.replied": "Replied to a mail",
+    "cart.updated": "Changed the cart",
+    "checkout.expired": "Left the checkout behind",
+    "email.complained": "Reported the mail as spam",
+    "email.unsubscribed": "Unsubscribed",
+    "privacy.erase_requested": "Asked to be erased",
+    "privacy.export_requested": "Asked for their data",
+}
+
+_MAILS = {
+    "email.accepted": "{mail} was accepted by the mail server",
+    "email.delivered": "{mail} was delivered",
+    "email.deferred": "{mail} is delayed",
+    "email.bounced": "{mail} bounced",
+    "email.rejected": "{mail} was rejected by the provider",
+    "email.skipped": "{mail} was not sent",
+    "email.cancelled": "{mail} was cancelled",
+    "email.failed": "{mail} failed",
+    "email.in_doubt": "Nobody knows whether {mail} was accepted",
+    "email.resolved": "The doubt about {mail} was resolved",
+}
+
+
+def of_event(event: Event) -> str:
+    """What happened."""
+    text = _PLAIN.get(event.name) or _with_detail(event)
+    return text[:SENTENCE_LENGTH_MAX]
+
+
+def of_decision(decision: Decision) -> str:
+    """What was decided, and why."""
+    say = _DECISIONS.get(decision.what)
+    if say is None:
+        text = _spelled(decision.what) + _about(decision) + _because(decision.reason)
+    else:
+        text = say(decision)
+    return text[:SENTENCE_LENGTH_MAX]
+
+
+def reason_in_words(reason: str) -> str:
+    """``closed_key`` as a clause; a word we do not know, spelled out."""
+    return REASONS.get(reason) or reason.replace("_", " ")
+
+
+def _with_detail(event: Event) -> str:
+    data = event.data
+    match event.name:
+        case "contact.consent_changed":
+            return f"Consent to mail is now {_consent(event)}"
+        case "checkout.started":
+            return "Started a checkout" + _worth(data)
+        case "checkout.updated":
+            return "Changed the checkout" + _worth(data)
+        case "order.placed":
+            return f"Placed {_order(data)}" + _worth(data)
+        case "order.paid" | "order.fulfilled" | "order.cancelled" | "order.refunded":
+            return _first_up(f"{_order(data)} was {event.name[len('order.') :]}") + _worth(data)
+        case "order.updated":
+            return _first_up(f"{_order(data)} changed")
+        case "product.viewed":
+            return "Looked at " + (_text(data, "title", "name", "product_id") or "a product")
+        case "page.viewed":
+            return "Looked at " + (_text(data, "title", "url", "path", "name") or "a page")
+        case "email.opened":
+            return _engaged(data, "Opened the mail", "A machine opened the mail")
+        case "email.clicked":
+            link = _text(data, "url") or "a link"
+            return _engaged(data, f"Clicked {link}", f"A machine clicked {link}")
+        case name if name in _MAILS:
+            reason = _text(data, "reason")
+            sentence = _MAILS[name].format(mail=_mail(data))
+            return _first_up(sentence) + _because(reason)
+        case _:
+            return _spelled(event.name)
+
+
+def _waiting(decision: Decision) -> str:
+    until = decision.seen.get("until")
+    if not isinstance(until, str):
+        return "Waits" + _at(decision)
+    return f"Waits until {until[:16].replace('T', ' ')}" + _at(decision)
+
+
+def _wait_over(decision: Decision) -> str:
+    why = {
+        "time": "the time is over",
+        "timeout": "nothing came in time",
+        "event": "what it waited for came",
+        "already": "it had happened already",
+    }
+    return "Goes on" + _at(decision) + f": {why.get(decision.reason or '', decision.reason or '')}"
+
+
+def _exited(decision: Decision) -> str:
+    reason = decision.reason or ""
+    if "." in reason:
+        return f"Left {_journey(decision)}, because of {reason}"
+    return f"Left {_journey(decision)}" + _because(reason)
+
+
+_DECISIONS: dict[str, Callable[[Decision], str]] = {
+    "entered": lambda d: f"Entered {_journey(d)}",
+    "not_entered": lambda d: f"Did not enter {_journey(d)}" + _because(d.reason),
+    "waiting": _waiting,
+    "wait_over": _wait_over,
+    "branched": lambda d: f"Took the branch {d.reason or ''}" + _at(d),
+    "asked": lambda d: f"Asked for {_the_mail(d)} of {_journey(d)}",
+    "skipped": lambda d: f"{_first_up(_the_mail(d))} is not sent" + _because(d.reason),
+    "cancelled": lambda d: f"Took back {_the_mail(d)}" + _because(_event_reason(d.reason)),
+    "exited": _exited,
+    "finished": lambda d: f"Reached the end of {_journey(d)}",
+    "goal_reached": lambda d: f"Reached the goal of {_journey(d)}",
+    "held": lambda d: "Stays" + _at(d) + _because(d.reason),
+    "resumed": lambda d: "Goes on" + _at(d) + " after the pause",
+    "stopped": lambda d: "Went no further" + _because(d.reason),
+    "handed_over": lambda d: f"Handed over {_the_mail(d)}",
+    "postponed": lambda d: f"{_first_up(_the_mail(d))} is tried again later" + _because(d.reason),
+    "bounced": lambda d: f"{_first_up(_the_mail(d))} bounced" + _because(d.reason),
+    "failed": lambda d: f"{_first_up(_the_mail(d))} failed" + _because(d.reason),
+    "in_doubt": lambda d: f"Nobody knows whether {_the_mail(d)} was accepted" + _because(d.reason),
+    "cancel_too_late": lambda d: f"Too late to take back {_the_mail(d)}",
+}
+
+
+def _event_reason(reason: str | None) -> str | None:
+    return f"{reason} came first" if reason and "." in reason else reason
+
+
+def _because(reason: str | None) -> str:
+    return f": {reason_in_words(reason)}" if reason else ""
+
+
+def _about(decision: Decision) -> str:
+    return f" in {decision.journey}" if decision.journey else ""
+
+
+def _at(decision: Decision) -> str:
+    return f" at {decision.step} of {_journey(decision)}" if decision.step else ""
+
+
+def _the_mail(decision: Decision) -> str:
+    return f"the mail {decision.step}" if decision.step else "the mail"
+
+
+def _journey(decision: Decision) -> str:
+    return decision.journey or "a journey"
+
+
+def _engaged(data: dict[str, Any], reader: str, machine: str) -> str:
+    return machine if data.get("verdict") == "machine" else reader
+
+
+def _mail(data: dict[str, Any]) -> str:
+    name = _text(data, "step", "template")
+    return f"the mail {name}" if name else "the mail"
+
+
+def _order(data: dict[str, Any]) -> str:
+    number = _text(data, "number", "order_id")
+    return f"order {number}" if number else "an order"
+
+
+def _worth(data: dict[str, Any]) -> str:
+    total = data.get("total")
+    if not isinstance(total, dict):
+        return ""
+    money = cast("dict[str, object]", total)
+    amount, currency = amount_of(money.get("amount")), money.get("currency")
+    if amount is None or not isinstance(currency, str):
+        return ""
+    return f", {plain(amount)} {currency[:PART_LENGTH_MAX]}"
+
+
+def _consent(event: Event) -> str:
+    consent = event.traits.get("consent")
+    said = cast("dict[str, object]", consent).get("email") if isinstance(consent, dict) else None
+    if isinstance(said, dict):
+        said = cast("dict[str, object]", said).get("state")
+    return said[:PART_LENGTH_MAX] if isinstance(said, str) else "changed"
+
+
+def _text(data: dict[str, Any], *names: str) -> str | None:
+    """The first of these fields that is a text with something in it."""
+    for name in names:
+        value = data.get(name)
+        if isinstance(value, str) and value.strip():
+            return value.strip()[:PART_LENGTH_MAX]
+    return None
+
+
+def _spelled(name: str) -> str:
+    """``custom.quiz_done`` → ``Quiz done``; ``subscription.created`` → ``Subscription created``."""
+    words = name.removeprefix("custom.").replace(".", " ").replace("_", " ")
+    return _first_up(words[:PART_LENGTH_MAX])
+
+
+def _first_up(text: str) -> str:
+    return text[:1].upper() + text[1:]

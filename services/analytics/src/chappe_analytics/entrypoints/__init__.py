@@ -1,0 +1,1 @@
+"""What drives the service: batches of records, and HTTP."""
