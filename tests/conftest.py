@@ -13,6 +13,18 @@ import pytest
 
 from chappe.clock import UTC, HandClock
 from chappe.postgres import open_pool
+from chappe.testing import kafka
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Kafka's tests run where Java and Maven are, and must run in CI."""
+    if item.get_closest_marker("kafka") is None or os.environ.get("CHAPPE_KAFKA_BOOTSTRAP"):
+        return
+    reason = kafka.available()
+    if reason is not None and os.environ.get("CI") == "true":
+        pytest.fail(f"Kafka's tests are mandatory in CI, and cannot run: {reason}")
+    if reason is not None:
+        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
