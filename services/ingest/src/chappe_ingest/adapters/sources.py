@@ -1,0 +1,211 @@
+"""Sources in Postgres, their secrets sealed."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+import asyncpg
+
+from chappe.clock import monotonic
+from chappe.ids import SourceId, WorkspaceId
+from chappe.tokens import Vault
+from chappe_ingest.application.resolving import LinksOf
+from chappe_ingest.application.source_table import NameTaken
+from chappe_ingest.application.tally import Seen
+from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.source import OLD_SECRET_LIVES, Secret, Source, SourceState
+
+LINKS_FRESH_SECONDS = 10.0
+LINKS_SOURCES_MAX = 10_000
+
+ALL = """
+    SELECT s.id, s.workspace, s.kind, s.name, s.namespace, s.domains, s.public, s.state,
+           s.created_at,
+           coalesce(array_agg(x.number ORDER BY x.number DESC)
+                    FILTER (WHERE x.number IS NOT NULL), '{}') AS numbers,
+           coalesce(array_agg(x.sealed ORDER BY x.number DESC)
+                    FILTER (WHERE x.number IS NOT NULL), '{}') AS sealed,
+           coalesce(array_agg(x.not_after ORDER BY x.number DESC)
+                    FILTER (WHERE x.number IS NOT NULL), '{}') AS not_after
+      FROM ingest.source s
+      LEFT JOIN ingest.source_secret x
+        ON x.source = s.id AND (x.not_after IS NULL OR x.not_after > now())
+     GROUP BY s.id
+"""
+
+ADD = """
+    INSERT INTO ingest.source
+           (id, workspace, kind, name, namespace, domains, public, state, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+"""
+
+SEAL = """
+    INSERT INTO ingest.source_secret (source, number, sealed, created_at)
+    VALUES ($1, $2, $3, $4)
+"""
+
+NUMBER = """
+    SELECT coalesce(max(number), 0) + 1 FROM ingest.source_secret WHERE source = $1
+"""
+
+RETIRE_SECRETS = """
+    UPDATE ingest.source_secret SET not_after = $2 WHERE source = $1 AND not_after IS NULL
+"""
+
+DROP_OLD_SECRETS = """
+    DELETE FROM ingest.source_secret WHERE source = $1 AND number < $2
+"""
+
+SET_STATE = """
+    UPDATE ingest.source SET state = $3
+     WHERE workspace = $1 AND id = $2 AND state <> 'deleted'
+"""
+
+FORGET_SECRETS = "DELETE FROM ingest.source_secret WHERE source = $1"
+
+DOMAINS = "SELECT id, domains FROM ingest.source WHERE id = ANY($1::text[])"
+
+ADD_SEEN = """
+    INSERT INTO ingest.source_seen AS was
+           (source, accepted, refused, accepted_at, refused_at, refused_because)
+    SELECT u.* FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::timestamptz[],
+                           $5::timestamptz[], $6::text[])
+           u(source, accepted, refused, accepted_at, refused_at, refused_because)
+      JOIN ingest.source s ON s.id = u.source
+     ORDER BY u.source
+        ON CONFLICT (source) DO UPDATE
+       SET accepted = was.accepted + excluded.accepted,
+           refused = was.refused + excluded.refused,
+           accepted_at = greatest(was.accepted_at, excluded.accepted_at),
+           refused_at = greatest(was.refused_at, excluded.refused_at),
+           refused_because = coalesce(excluded.refused_because, was.refused_because)
+"""
+
+SEEN = """
+    SELECT source, accepted, refused, accepted_at, refused_at, refused_because
+      FROM ingest.source_seen WHERE source = ANY($1::text[])
+"""
+
+
+class Sources:
+    """The store behind the edge's table, the API and the resolver."""
+
+    def __init__(self, pool: asyncpg.Pool, vault: Vault) -> None:
+        self._pool = pool
+        self._vault = vault
+        self._links: dict[SourceId, tuple[float, Links]] = {}
+
+    async def all(self) -> Sequence[Source]:
+        """Raises ``ValueError`` when CHAPPE_SECRET_KEY is not the one that sealed the secrets."""
+        return [self._source(row) for row in await self._pool.fetch(ALL)]
+
+    async def add(self, source: Source) -> None:
+        """Raises ``NameTaken``."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            try:
+                await connection.execute(
+                    ADD,
+                    source.id,
+                    source.workspace,
+                    source.kind,
+                    source.name,
+                    source.namespace,
+                    list(source.domains),
+                    source.public,
+                    source.state,
+                    source.created_at,
+                )
+            except asyncpg.UniqueViolationError:
+                raise NameTaken(source.name) from None
+            for number, secret in enumerate(source.secrets, 1):
+                sealed = self._vault.encrypt(_where(source.id, number), secret.value)
+                await connection.execute(SEAL, source.id, number, sealed, source.created_at)
+
+    async def set_secret(self, source: Source, secret: str, *, now: dt.datetime) -> None:
+        """``secret`` counts from now on; the one before it for another day; older ones go."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(RETIRE_SECRETS, source.id, now + OLD_SECRET_LIVES)
+            number: int = await connection.fetchval(NUMBER, source.id)
+            sealed = self._vault.encrypt(_where(source.id, number), secret)
+            await connection.execute(SEAL, source.id, number, sealed, now)
+            await connection.execute(DROP_OLD_SECRETS, source.id, number - 1)
+            if source.state is SourceState.AWAITING_SECRET:
+                await connection.execute(SET_STATE, source.workspace, source.id, SourceState.ACTIVE)
+
+    async def set_state(self, workspace: WorkspaceId, source: SourceId, state: SourceState) -> bool:
+        """False when there is no such live source."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            answer = await connection.execute(SET_STATE, workspace, source, state)
+            if state is SourceState.DELETED:
+                await connection.execute(FORGET_SECRETS, source)
+        return answer.endswith(" 1")
+
+    async def seen(self, sources: Sequence[SourceId]) -> dict[str, Seen]:
+        rows = await self._pool.fetch(SEEN, list(sources))
+        return {
+            row["source"]: Seen(
+                row["accepted"],
+                row["refused"],
+                row["accepted_at"],
+                row["refused_at"],
+                row["refused_because"],
+            )
+            for row in rows
+        }
+
+    async def add_seen(self, seen: Mapping[SourceId, Seen]) -> None:
+        await self._pool.execute(
+            ADD_SEEN,
+            list(seen),
+            [each.accepted for each in seen.values()],
+            [each.refused for each in seen.values()],
+            [each.accepted_at for each in seen.values()],
+            [each.refused_at for each in seen.values()],
+            [each.refused_because for each in seen.values()],
+        )
+
+    async def links_of(self, sources: set[SourceId]) -> LinksOf:
+        """Which links each of ``sources`` may send; at most ``LINKS_FRESH_SECONDS`` old."""
+        now = monotonic()
+        fresh = now - LINKS_FRESH_SECONDS
+        if len(self._links) > LINKS_SOURCES_MAX:
+            self._links.clear()
+        old = [s for s in sources if s not in self._links or self._links[s][0] < fresh]
+        if old:
+            found = {row["id"]: row["domains"] for row in await self._pool.fetch(DOMAINS, old)}
+            for source in old:
+                self._links[source] = now, Links(frozenset(found.get(source, ())))
+        links = {source: self._links[source][1] for source in sources}
+        return lambda source: links.get(source, Links())
+
+    def _source(self, row: asyncpg.Record) -> Source:
+        id_ = SourceId(row["id"])
+        secrets = zip(row["numbers"], row["sealed"], row["not_after"], strict=True)
+        return Source(
+            id=id_,
+            workspace=WorkspaceId(row["workspace"]),
+            kind=row["kind"],
+            name=row["name"],
+            namespace=row["namespace"],
+            domains=tuple(row["domains"]),
+            public=row["public"],
+            state=SourceState(row["state"]),
+            secrets=tuple(
+                Secret(self._vault.decrypt(_where(id_, number), sealed), not_after)
+                for number, sealed, not_after in secrets
+            ),
+            created_at=row["created_at"],
+        )
+
+
+class SeenSources:
+    """The tally's store."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    async def add(self, seen: Mapping[SourceId, Seen]) -> None:
+        await self._sources.add_seen(seen)
+
+
+def _where(source: str, number: int) -> str:
+    return f"source {source} {number}"

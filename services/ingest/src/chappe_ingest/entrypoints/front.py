@@ -1,0 +1,76 @@
+"""The edge's front: the hot addresses straight on ASGI, everything else by the API behind it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import structlog
+
+from chappe_ingest.entrypoints.asgi import (
+    App,
+    Receive,
+    Refuse,
+    Reply,
+    Request,
+    Scope,
+    Send,
+    answer,
+    problem,
+    request_of,
+)
+
+Handler: TypeAlias = Callable[[Request, str], Awaitable[Reply]]
+
+PATTERNS: Final = (
+    "/in/*",
+    "/v1/*",
+    "/providers/*",
+    "/o/*",
+    "/c/*",
+    "/u/*",
+    "/api/v1/sources",
+    "/api/v1/sources/*",
+    "/api/v1/identities/*",
+    "/api/v1/events",
+)
+"""The addresses that this process owns."""
+
+logger = structlog.get_logger(__name__)
+
+
+async def no_provider(request: Request, rest: str) -> Reply:
+    """Provider webhooks come with their adapters; until then nobody has an endpoint."""
+    del request, rest
+    return problem(404, "there is no such provider endpoint")
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """An ASGI app. ``hot`` maps a first path segment to its handler, which gets the rest."""
+
+    hot: dict[str, Handler]
+    api: App
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.api(scope, receive, send)
+            return
+        path: str = scope["path"]
+        first, _, rest = path[1:].partition("/")
+        handler = self.hot.get(first)
+        if handler is None:
+            await self.api(scope, receive, send)
+            return
+        reply = await _handled(handler, request_of(scope, receive), rest)
+        await answer(send, reply, head=scope["method"] == "HEAD")
+
+
+async def _handled(handler: Handler, request: Request, rest: str) -> Reply:
+    try:
+        return await handler(request, rest)
+    except Refuse as refused:
+        return refused.reply
+    except Exception:
+        # The door stays open for everybody else; the sender is told to come again.
+        logger.exception("A handler failed", path=request.path.partition("/")[2].partition("/")[0])
+        return problem(500, "something failed here; it was logged")
