@@ -1,0 +1,21 @@
+"""Journeys without plumbing: plain data in, plain data out."""
+
+from chappe_orchestrator.domain.effects import Effects, Input, Timer
+from chappe_orchestrator.domain.journeys import Journeys, arrange, keys_wanted
+from chappe_orchestrator.domain.state import Contact, Enrollment, Key, KeyMark, Profile
+from chappe_orchestrator.domain.step import step
+
+__all__ = [
+    "Contact",
+    "Effects",
+    "Enrollment",
+    "Input",
+    "Journeys",
+    "Key",
+    "KeyMark",
+    "Profile",
+    "Timer",
+    "arrange",
+    "keys_wanted",
+    "step",
+]
