@@ -130,6 +130,16 @@ def test_an_order_takes_back_the_mail_that_is_still_queued(world: World) -> None
     assert world.reasons("cancelled") == ["order.placed"]
 
 
+def test_an_order_takes_back_the_last_mail_though_the_journey_is_over(world: World) -> None:
+    started(world)
+    world.advance(days=4)
+    assert world.active() == []
+    world.hear("email.accepted", {"message": world.message("cart-1")})
+    world.hear("email.accepted", {"message": world.message("cart-2")})
+    world.hear("order.placed", {"checkout_token": "k1"})
+    assert [c.message for c in world.cancels] == [world.message("cart-3")]
+
+
 def test_a_mail_that_was_accepted_is_not_taken_back(world: World) -> None:
     started(world)
     world.advance(hours=1)

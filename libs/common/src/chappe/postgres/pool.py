@@ -4,10 +4,23 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import asyncpg
+from typing_extensions import override
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 COMMAND_TIMEOUT_SECONDS = 60.0
 VERSION_MIN = 150_000
+
+
+class PlainConnection(asyncpg.Connection):
+    """A connection that is not reset when it goes back to the pool.
+
+    asyncpg would ask the server to drop locks, cursors and settings after every use: a second
+    round trip per statement. We leave none of these behind.
+    """
+
+    @override
+    def get_reset_query(self) -> str:
+        return ""
 
 
 class DatabaseUnavailable(Exception):
@@ -27,6 +40,7 @@ async def open_pool(
             dsn,
             min_size=1,
             max_size=size,
+            connection_class=PlainConnection,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
             max_inactive_connection_lifetime=300,

@@ -39,6 +39,8 @@ POSITIONS_SECONDS = 5.0
 IDLE_SECONDS_MAX = 30.0
 DEADLOCK_RERUNS_MAX = 5
 OUTBOX_PAGE = 1_000
+TRIM_SECONDS = 600.0
+KEEP = dt.timedelta(days=14)
 RECONNECT_SECONDS = 0.5
 BARRIER_SECONDS = 1.0
 
@@ -123,7 +125,7 @@ class ShardRunner:
 
     async def busy(self) -> str | None:
         """What is not yet at rest: a stream not read to its end, a batch, the outbox. For demos."""
-        if self._relay is None or len(self._owned) < self._broker.partitions:
+        if self._relay is None or len(self._readable) < self._broker.partitions:
             return f"{self._processor.name}: claiming shards"
         if self._applying or self._relay.backlog:
             return f"{self._processor.name}: outbox"
@@ -148,6 +150,7 @@ class ShardRunner:
                     tasks.create_task(self._keep_leases()),
                     tasks.create_task(self._relay.run()),
                     tasks.create_task(self._publish_positions()),
+                    tasks.create_task(self._trim_for_ever()),
                 ]
                 await self._apply_batches()
                 for helper in helpers:
@@ -271,6 +274,18 @@ class ShardRunner:
                 told[stream] = held
                 lag = sum(max(0, ends.get(shard, 0) - at) for shard, at in held.items())
                 self._metrics.lag.labels(stream).set(lag)
+
+    async def _trim_for_ever(self) -> None:
+        """Drop what every reader has passed and nobody may keep: whoever owns shard 0 does it."""
+        while True:
+            await asyncio.sleep(TRIM_SECONDS)
+            if 0 not in self._owned:
+                continue
+            for stream in self._processor.inputs:
+                try:
+                    await self._broker.trim(stream, KEEP.total_seconds())
+                except BrokerError as error:
+                    logger.warning("Could not trim a stream", stream=stream, error=str(error))
 
     async def _apply_batches(self) -> None:
         while not self._stopping:

@@ -218,7 +218,7 @@ def _enrollments(changes: Changes) -> dict[str, Any]:
         "e_tokens": [e.token for e in held],
         "e_dues": [e.due_at for e in held],
         "e_entered": [e.entered_at for e in held],
-        "e_watch": [e.goal_until if e.goal_at is None else None for e in held],
+        "e_watch": [e.watch_until for e in held],
         "e_docs": [row.doc for row in rows],
     }
 

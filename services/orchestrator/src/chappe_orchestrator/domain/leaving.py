@@ -31,7 +31,23 @@ def exit_on(run: Run, event: Event) -> None:
             if rule.event == event.name and _ends(run, rule, enrollment, event):
                 leave(run, enrollment, event.name, {"key": enrollment.key})
                 break
+    _take_back_of_the_ended(run, event)
     _close_keys(run, event)
+
+
+def _take_back_of_the_ended(run: Run, event: Event) -> None:
+    """The last mail of a journey may still be queued when the journey is over: it goes too."""
+    for enrollment in run.contact.enrollments.values():
+        if enrollment.status == "active" or not enrollment.outstanding:
+            continue
+        program = run.program(enrollment)
+        if event.name in ENDS_EVERYTHING:
+            run.take_back(enrollment, ENDS_EVERYTHING[event.name])
+        elif program is not None and any(
+            rule.event == event.name and _ends(run, rule, enrollment, event)
+            for rule in program.exits
+        ):
+            run.take_back(enrollment, event.name)
 
 
 def reach_goals(run: Run, event: Event) -> None:

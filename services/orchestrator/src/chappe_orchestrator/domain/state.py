@@ -24,6 +24,8 @@ TAGS_MAX = 100
 IDENTIFIERS_MAX = 10
 ALIASES_MAX = 20
 ASKED_MAX = 20
+OUTSTANDING_MAX = dt.timedelta(days=7)
+"""Longer than any message waits in the sender: its deadline has passed by then."""
 ACTIVE_MAX = 200
 WATCHED_MAX = 20
 
@@ -120,6 +122,20 @@ class Enrollment(msgspec.Struct, omit_defaults=True, kw_only=True):
     asked: list[Asked] = []
     goal_at: dt.datetime | None = None
     goal_until: dt.datetime | None = None
+
+    @property
+    def outstanding(self) -> bool:
+        """True while the fate of some message is not known, so that it may be taken back."""
+        return any(asked.state == "asked" for asked in self.asked)
+
+    @property
+    def watch_until(self) -> dt.datetime | None:
+        """How long events still matter to it once it has ended."""
+        goal = self.goal_until if self.goal_at is None else None
+        if self.ended_at is None or not self.outstanding:
+            return goal
+        queued = self.ended_at + OUTSTANDING_MAX
+        return queued if goal is None else max(goal, queued)
 
 
 class Key(NamedTuple):
