@@ -1,0 +1,342 @@
+"""The ledger in Postgres."""
+
+import datetime as dt
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import asyncpg
+import msgspec
+
+from chappe.events import Consent, ConsentState, Decision, Event, encode_event
+from chappe.events.streams import EVENTS, EVENTS_BULK
+from chappe.ids import ContactId, MessageId, WorkspaceId
+from chappe.shards import Batch, LostShards, Out, ShardRunner, to_contact, to_journal
+from chappe_sender.adapters import statements as sql
+from chappe_sender.application.ports import (
+    Asked,
+    Changes,
+    Claimed,
+    Commitment,
+    Ended,
+    Interrupted,
+    Known,
+    Loaded,
+    Noted,
+    Wanted,
+)
+from chappe_sender.domain.addresses import address_key
+from chappe_sender.domain.message import Message, State, decision, report
+from chappe_sender.domain.permission import Permission
+from chappe_sender.domain.template import MessageClass
+
+WRITER = "sender"
+
+_encode = msgspec.json.Encoder().encode
+
+
+class PostgresLedger:
+    """Implements ``Ledger``. ``runner`` is set once both exist; its shards' fence guards writes."""
+
+    runner: ShardRunner
+
+    def __init__(self, pool: asyncpg.Pool, partitions: int) -> None:
+        self._pool = pool
+        self._partitions = partitions
+
+    # -- batches ----------------------------------------------------------------------------
+
+    async def apply(
+        self, batch: Batch, wanted: Wanted, decide: Callable[[Loaded], Changes]
+    ) -> None:
+        if not wanted.messages and not wanted.contacts:
+            changes = decide(Loaded({}, {}))
+            if not changes.holds:
+                await self._commit(batch, changes)
+                return
+        async with batch.transaction() as tx:
+            loaded = await _load(tx.connection, wanted)
+            changes = decide(loaded)
+            for change in changes.holds:
+                key = (change.shard, change.workspace, change.journey)
+                if change.held:
+                    await tx.connection.execute(sql.SET_HOLD, *key, change.at)
+                else:
+                    await tx.connection.execute(sql.CLEAR_HOLD, *key)
+                await tx.connection.execute(sql.HOLD_MESSAGES, *key, change.held)
+            await self._commit(batch, changes, tx)
+
+    async def _commit(self, batch: Batch, changes: Changes, tx: Any = None) -> None:
+        await batch.commit(
+            sql.APPLY,
+            {
+                "now": batch.now,
+                **_asked(changes.asked, batch.now),
+                **_permissions(changes),
+                **_closings(changes),
+                "cancel_ids": list(changes.cancelled),
+                "cancel_reasons": list(changes.cancelled.values()),
+            },
+            outbox=self._outbox(changes.told),
+            dead=changes.dead,
+            transaction=tx,
+        )
+
+    def _outbox(self, told: Iterable[tuple[int, Event | Decision]]) -> list[Out]:
+        out: list[Out] = []
+        decisions: dict[int, list[Decision]] = {}
+        for shard, what in told:
+            if isinstance(what, Decision):
+                decisions.setdefault(shard, []).append(what)
+                continue
+            assert what.contact is not None
+            body = encode_event(what)
+            out.append(
+                to_contact(shard, EVENTS, what.workspace, what.contact, body, self._partitions)
+            )
+        for shard, made in decisions.items():
+            out += to_journal(WRITER, shard, made)
+        return out
+
+    # -- hand-over --------------------------------------------------------------------------
+
+    async def claim(
+        self,
+        shards: Mapping[int, int],
+        *,
+        lagging: Iterable[int],
+        now: dt.datetime,
+        wall: dt.datetime,
+        capture: bool,
+        limit: int,
+    ) -> list[Claimed]:
+        async with self.runner.transaction() as tx:
+            rows = await tx.connection.fetch(
+                sql.CLAIM, list(shards), list(shards.values()), now,
+                list(lagging), limit, wall, capture,
+            )  # fmt: skip
+            told: list[tuple[int, Event | Decision]] = []
+            for row in rows:
+                if row["state"] == State.SKIPPED:
+                    message = _message(row)
+                    told += [
+                        (message.shard, report(message, "email.skipped", now, row["reason"])),
+                        (message.shard, decision(message, "skipped", now, row["reason"])),
+                    ]
+            if told:
+                await self.runner.commit(
+                    sql.END,
+                    {"now": now, **_endings([]), **_bounces([])},
+                    shards={shard for shard, _ in told},
+                    outbox=self._outbox(told),
+                    transaction=tx,
+                )
+        return [_claimed(row) for row in rows if row["state"] == State.SENDING]
+
+    async def note(
+        self, commitments: Sequence[Commitment], endings: Sequence[Ended], now: dt.datetime
+    ) -> Noted:
+        held = {shard: owned.epoch for shard, owned in self.runner.owned.items()}
+        ours = [
+            each for each in commitments
+            if held.get(each.claimed.message.shard) == each.claimed.epoch
+        ]  # fmt: skip
+        async with self.runner.transaction() as tx:
+            committed: set[MessageId] = set()
+            if ours:
+                rows = await tx.connection.fetch(sql.COMMIT_TO, *_commitments(ours), now)
+                committed = {row["id"] for row in rows}
+            applied = await self._end(tx, endings, now) if endings else []
+        return Noted(frozenset(committed), frozenset(each.message.id for each in applied))
+
+    async def _end(self, tx: Any, endings: Sequence[Ended], now: dt.datetime) -> list[Ended]:
+        missing = [e.message.shard for e in endings if e.message.shard not in self.runner.owned]
+        if missing:
+            raise LostShards(missing)
+        rows = await tx.connection.fetch(
+            sql.STILL_SENDING, [e.message.id for e in endings], [e.epoch for e in endings]
+        )
+        still = {row["id"] for row in rows}
+        applied = [each for each in endings if each.message.id in still]
+        told: list[tuple[int, Event | Decision]] = []
+        for each in applied:
+            told += _tell(each, now)
+        await self.runner.commit(
+            sql.END,
+            {"now": now, **_endings(applied), **_bounces(applied)},
+            shards={each.message.shard for each in applied},
+            outbox=self._outbox(told),
+            transaction=tx,
+        )
+        return applied
+
+    # -- reads ------------------------------------------------------------------------------
+
+    async def interrupted(self, shards: Sequence[int]) -> list[Interrupted]:
+        rows = await self._pool.fetch(sql.INTERRUPTED, list(shards))
+        return [Interrupted(_claimed(row), row["committing"], row["header_id"]) for row in rows]
+
+    async def holds(self, shards: Sequence[int]) -> set[tuple[int, WorkspaceId, str]]:
+        rows = await self._pool.fetch(sql.HOLDS, list(shards))
+        return {(row["shard"], row["workspace"], row["journey"]) for row in rows}
+
+    async def next_due(self, shards: Sequence[int]) -> dt.datetime | None:
+        return await self._pool.fetchval(sql.NEXT_DUE, list(shards))
+
+    async def standing(self, now: dt.datetime) -> tuple[int, int, dt.datetime | None]:
+        """How many are on their way, how many are due, and when the next will be: all shards."""
+        row = await self._pool.fetchrow(sql.STANDING, now)
+        assert row is not None
+        return row["sending"], row["due"], row["next"]
+
+
+async def _load(connection: Any, wanted: Wanted) -> Loaded:
+    messages: dict[MessageId, Known] = {}
+    permissions: dict[tuple[WorkspaceId, ContactId], Permission] = {}
+    if wanted.messages:
+        for row in await connection.fetch(sql.LOAD_MESSAGES, list(wanted.messages)):
+            known = Known(_message(row), State(row["state"]), row["committing"])
+            messages[known.message.id] = known
+    if wanted.contacts:
+        workspaces, contacts = zip(*wanted.contacts, strict=True)
+        for row in await connection.fetch(sql.LOAD_PERMISSIONS, workspaces, contacts):
+            permissions[row["workspace"], row["contact"]] = permission_of(row)
+    return Loaded(messages, permissions)
+
+
+def _message(row: Any) -> Message:
+    return Message(
+        id=row["id"],
+        shard=row["shard"],
+        workspace=row["workspace"],
+        contact=row["contact"],
+        enrollment=row["enrollment"],
+        journey=row["journey"],
+        version=row["version"],
+        step=row["step"],
+        template=row["template"],
+        message_class=MessageClass(row["message_class"]) if row["message_class"] else None,
+        test=row["test"],
+    )
+
+
+def _claimed(row: Any) -> Claimed:
+    return Claimed(
+        message=_message(row),
+        epoch=row["epoch"],
+        address=row["address"] or "",
+        locale=row["locale"],
+        topic=row["topic"],
+        attempts=row["attempts"],
+        asked_at=row["asked_at"],
+        dated_at=row["dated_at"],
+        snapshot=row["snapshot"] or b"{}",
+    )
+
+
+def permission_of(row: Any) -> Permission:
+    """A row of ``LOAD_PERMISSIONS``."""
+    consent = None
+    if row["state"] is not None:
+        consent = Consent(ConsentState(row["state"]), row["at"], row["source"], row["proof"])
+    return Permission(consent, frozenset(json.loads(row["topics_out"])), row["erased"])
+
+
+def _tell(ended: Ended, now: dt.datetime) -> list[tuple[int, Event | Decision]]:
+    message, end = ended.message, ended.ending
+    later = end.next_attempt_at.isoformat() if end.next_attempt_at is not None else None
+    line = decision(message, end.what, now, end.reason, detail=end.detail, next_attempt_at=later)
+    told: list[tuple[int, Event | Decision]] = [(message.shard, line)]
+    if end.event is not None:
+        data = {**end.data, "address": ended.address, "subject": ended.subject}
+        told.append((message.shard, report(message, end.event, now, end.reason, **data)))
+    return told
+
+
+def _asked(asked: Sequence[Asked], now: dt.datetime) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {name: [] for name in _ASKED}
+    for each in asked:
+        for name, value in zip(_ASKED, _asked_row(each, now), strict=True):
+            columns[name].append(value)
+    return columns
+
+
+_ASKED = (
+    "ids", "shards", "workspaces", "contacts", "enrollments", "journeys", "versions", "steps",
+    "templates", "classes", "tests", "states", "helds", "reasons", "topics", "priorities",
+    "addresses", "address_keys", "locales", "asked_ats", "due_ats", "deadlines", "need_lives",
+    "need_bulks", "snapshots",
+)  # fmt: skip
+
+
+def _asked_row(each: Asked, now: dt.datetime) -> tuple[Any, ...]:
+    m, send = each.message, each.send
+    row: tuple[Any, ...] = (
+        m.id, m.shard, m.workspace, m.contact, m.enrollment, m.journey, m.version, m.step,
+        m.template, m.message_class, m.test, each.state, each.held, each.reason, each.topic,
+        each.priority,
+    )  # fmt: skip
+    if send is None:
+        return (*row, None, None, None, now, None, None, 0, 0, None)
+    return (
+        *row, send.address, address_key(send.address), send.locale, send.asked_at, send.due_at,
+        send.deadline, send.needs.get(EVENTS, 0), send.needs.get(EVENTS_BULK, 0),
+        _encode(send.snapshot),
+    )  # fmt: skip
+
+
+def _permissions(changes: Changes) -> dict[str, list[Any]]:
+    rows = [
+        (workspace, contact, p.consent and p.consent.state, p.consent and p.consent.at,
+         p.consent and p.consent.source, p.consent and p.consent.proof,
+         json.dumps(sorted(p.topics_out)), p.erased)
+        for (workspace, contact), p in changes.permissions.items()
+    ]  # fmt: skip
+    names = ("p_workspaces", "p_contacts", "p_states", "p_ats")
+    return _columns((*names, "p_sources", "p_proofs", "p_topics_out", "p_erased"), rows)
+
+
+def _closings(changes: Changes) -> dict[str, list[Any]]:
+    closed = [
+        (c.workspace, c.address, c.scope, c.reason, c.at)
+        for c in changes.closings.values()
+        if c.reason is not None
+    ]
+    lifted = [(c.workspace, c.address, c.at) for c in changes.closings.values() if c.reason is None]
+    names = ("c_workspaces", "c_addresses", "c_scopes", "c_reasons", "c_ats")
+    return _columns(names, closed) | _columns(("l_workspaces", "l_addresses", "l_ats"), lifted)
+
+
+def _commitments(commitments: Sequence[Commitment]) -> tuple[list[Any], ...]:
+    return (
+        [each.claimed.message.id for each in commitments],
+        [each.claimed.message.shard for each in commitments],
+        [each.claimed.epoch for each in commitments],
+        [each.header_id for each in commitments],
+        [each.subject for each in commitments],
+    )
+
+
+def _endings(endings: Sequence[Ended]) -> dict[str, list[Any]]:
+    rows = [
+        (e.message.id, e.epoch, e.ending.state, e.ending.reason, e.ending.detail,
+         e.ending.next_attempt_at, e.subject)
+        for e in endings
+    ]  # fmt: skip
+    names = ("ids", "epochs", "states", "reasons", "details", "nexts", "subjects")
+    return _columns(names, rows)
+
+
+def _bounces(endings: Sequence[Ended]) -> dict[str, list[Any]]:
+    dead = {
+        (e.message.workspace, address_key(e.address)): e.message.id
+        for e in endings
+        if e.ending.suppress
+    }
+    rows = [(*key, message) for key, message in dead.items()]
+    return _columns(("b_workspaces", "b_addresses", "b_messages"), rows)
+
+
+def _columns(names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    """Rows to columns, as ``unnest`` takes them."""
+    return {name: [row[at] for row in rows] for at, name in enumerate(names)}

@@ -1,0 +1,353 @@
+"""One SMTP connection that always knows its stage (RFC 5321, 2920, 3207, 4954, 6152, 6531, 1870).
+
+A message goes out in two steps, ``begin`` (MAIL, RCPT, DATA and their answers) and ``finish``
+(content, final dot and verdict), so that the caller can write down durably, in between, that it is
+about to commit. With PIPELINING the next message's MAIL, RCPT and DATA travel with this one's
+final dot: one round trip per message.
+"""
+
+import base64
+import re
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from chappe.shards import fault_point
+from chappe_sender.adapters.smtp.route import Route, Security
+from chappe_sender.adapters.smtp.wire import Wire, WireError, connect
+from chappe_sender.domain.envelope import Envelope
+from chappe_sender.domain.outcome import InDoubt, NotSent, Refused, Reply, Stage, reply_of
+
+REPLY_LINES_MAX = 100
+READY, GOODBYE, LOGGED_IN, GO_ON, SEND_CONTENT, CLOSING = 220, 221, 235, 334, 354, 421
+_REPLY = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What the server's EHLO answer offers."""
+
+    pipelining: bool = False
+    eight_bit: bool = False
+    utf8: bool = False
+    starttls: bool = False
+    size_max: int | None = None
+    auth: frozenset[str] = frozenset()
+
+
+def features_of(lines: list[str]) -> Features:
+    """The features in an EHLO answer, whose first line is the server's name."""
+    offered = {line.split()[0].upper(): line.split()[1:] for line in lines[1:] if line.split()}
+    size = next(iter(offered.get("SIZE", [])), "")
+    return Features(
+        pipelining="PIPELINING" in offered,
+        eight_bit="8BITMIME" in offered,
+        utf8="SMTPUTF8" in offered,
+        starttls="STARTTLS" in offered,
+        size_max=int(size) if size.isdigit() and int(size) > 0 else None,
+        auth=frozenset(word.upper() for word in offered.get("AUTH", [])),
+    )
+
+
+@dataclass(slots=True)
+class Connection:
+    """Use ``open``; after any ``NotSent`` or ``InDoubt`` the connection is closed."""
+
+    route: Route
+    _wire: Wire
+    features: Features = field(default_factory=Features)
+    handed_over: int = 0
+    _begun: Envelope | None = None
+    _ready: Envelope | None = None
+    _reset_first: bool = False
+
+    @classmethod
+    async def open(cls, route: Route) -> "Connection":
+        """Greet, secure and log in. Raises ``NotSent`` or ``Refused``."""
+        implicit = route.security is Security.IMPLICIT
+        try:
+            wire = await connect(
+                route.host, route.port, route.timeouts.connect, route.tls if implicit else None
+            )
+        except WireError as error:
+            raise NotSent(Stage.CONNECT, str(error)) from error
+        connection = cls(route, wire)
+        try:
+            await connection._greet()
+        except BaseException:
+            wire.abort()
+            raise
+        return connection
+
+    @property
+    def alive(self) -> bool:
+        return self._wire.alive
+
+    @property
+    def announced(self) -> bool:
+        """Whether a next message's MAIL, RCPT and DATA are already on the wire."""
+        return self._begun is not None
+
+    async def begin(self, envelope: Envelope) -> None:
+        """Have sender and recipient accepted; on return the server waits for the content.
+
+        Raises ``Refused`` (the connection can go on) or ``NotSent`` (it cannot).
+        """
+        if self._begun is not envelope:
+            if self._begun is not None:
+                self._fail(Stage.MAIL, "another message was announced")
+            self._check(envelope)
+            if self.features.pipelining:
+                self._announce(envelope)
+            else:
+                await self._begin_one_by_one(envelope)
+                return
+        self._begun = None
+        await self._read_group(envelope)
+
+    async def finish(self, envelope: Envelope, following: Envelope | None = None) -> Reply:
+        """Write the content and hear the verdict. ``following`` is announced in the same breath.
+
+        Raises ``NotSent`` while the final dot is unwritten, then ``Refused`` or ``InDoubt``.
+        """
+        if self._ready is not envelope:
+            self._fail(Stage.CONTENT, "the server is not waiting for this message")
+        self._ready = None
+        await self._write_content(envelope.content)
+        dot = b".\r\n"
+        if following is not None and self.features.pipelining and self._fits(following):
+            dot += self._group(following)
+            self._begun = following
+        try:
+            self._wire.write(dot)
+            fault_point("after_final_dot")
+            reply = await self._reply(self.route.timeouts.verdict)
+        except WireError as error:
+            self._wire.abort()
+            raise InDoubt(Stage.VERDICT, str(error)) from error
+        if reply.code == CLOSING:
+            self._wire.abort()
+        if reply.code in {READY, GOODBYE} or not (reply.accepted or reply.negative):
+            self._wire.abort()
+            raise InDoubt(Stage.VERDICT, f"an answer that is none: {reply}")
+        if not reply.positive:
+            raise Refused(Stage.VERDICT, reply)
+        self.handed_over += 1
+        return reply
+
+    async def quit(self) -> None:
+        """Say goodbye, briefly, and close."""
+        try:
+            self._wire.write(b"QUIT\r\n")
+            await self._reply(self.route.timeouts.quit)
+        except WireError:
+            pass
+        finally:
+            self._wire.abort()
+
+    def abort(self) -> None:
+        """Close at once: what was begun is not sent."""
+        self._wire.abort()
+
+    # ------------------------------------------------------------------ opening
+
+    async def _greet(self) -> None:
+        timeouts = self.route.timeouts
+        greeting = await self._ask(b"", Stage.GREETING, timeouts.greeting)
+        if not greeting.positive:
+            raise Refused(Stage.GREETING, greeting)
+        await self._hello()
+        if self.route.security in {Security.OPPORTUNISTIC, Security.REQUIRE}:
+            await self._secure()
+        if self.route.username is not None:
+            await self._log_in(self.route.username, self.route.password or "")
+
+    async def _hello(self) -> None:
+        name = self.route.ehlo_name.encode("ascii", "ignore") or b"localhost"
+        lines, reply = await self._ask_lines(b"EHLO " + name + b"\r\n", Stage.HELLO)
+        if reply.permanent:
+            self.features = Features()
+            lines, reply = await self._ask_lines(b"HELO " + name + b"\r\n", Stage.HELLO)
+            if not reply.positive:
+                raise Refused(Stage.HELLO, reply)
+            return
+        if not reply.positive:
+            raise Refused(Stage.HELLO, reply)
+        self.features = features_of(lines)
+
+    async def _secure(self) -> None:
+        required = self.route.security is Security.REQUIRE
+        if not self.features.starttls:
+            if required:
+                self._fail(Stage.TLS, "the server offers no STARTTLS, and it is required")
+            return
+        reply = await self._ask(b"STARTTLS\r\n", Stage.TLS, self.route.timeouts.mail)
+        if reply.code != READY:
+            if required:
+                raise Refused(Stage.TLS, reply)
+            return
+        try:
+            await self._wire.start_tls(self.route.tls, self.route.host, self.route.timeouts.connect)
+        except WireError as error:
+            self._fail(Stage.TLS, str(error), error)
+        await self._hello()
+
+    async def _log_in(self, username: str, password: str) -> None:
+        timeout = self.route.timeouts.mail
+        if "PLAIN" in self.features.auth:
+            secret = base64.b64encode(f"\0{username}\0{password}".encode())
+            reply = await self._ask(b"AUTH PLAIN " + secret + b"\r\n", Stage.AUTH, timeout)
+        elif "LOGIN" in self.features.auth:
+            reply = await self._ask(b"AUTH LOGIN\r\n", Stage.AUTH, timeout)
+            for word in (username, password):
+                if reply.code != GO_ON:
+                    break
+                secret = base64.b64encode(word.encode())
+                reply = await self._ask(secret + b"\r\n", Stage.AUTH, timeout)
+        else:
+            self._fail(Stage.AUTH, "the server offers neither AUTH PLAIN nor AUTH LOGIN")
+        if reply.code != LOGGED_IN:
+            raise Refused(Stage.AUTH, reply)
+
+    # ------------------------------------------------------------------ the envelope
+
+    def _fits(self, envelope: Envelope) -> bool:
+        try:
+            self._check(envelope)
+        except Refused:
+            return False
+        return True
+
+    def _check(self, envelope: Envelope) -> None:
+        """What can be known to be refused without asking."""
+        size_max = self.features.size_max
+        if size_max is not None and len(envelope.content) > size_max:
+            raise Refused(
+                Stage.MAIL, Reply(552, "5.3.4", f"larger than the server's limit of {size_max}")
+            )
+        if envelope.utf8 and not self.features.utf8:
+            raise Refused(Stage.MAIL, Reply(553, "5.6.7", "the server does not offer SMTPUTF8"))
+
+    def _group(self, envelope: Envelope) -> bytes:
+        reset = b"RSET\r\n" if self._reset_first else b""
+        return b"".join((reset, self._mail(envelope), self._rcpt(envelope), b"DATA\r\n"))
+
+    def _mail(self, envelope: Envelope) -> bytes:
+        line = f"MAIL FROM:<{envelope.sender}>"
+        if self.features.size_max is not None:
+            line += f" SIZE={len(envelope.content)}"
+        if self.features.eight_bit and not envelope.content.isascii():
+            line += " BODY=8BITMIME"
+        if envelope.utf8:
+            line += " SMTPUTF8"
+        return f"{line}\r\n".encode()
+
+    def _rcpt(self, envelope: Envelope) -> bytes:
+        return f"RCPT TO:<{envelope.recipient}>\r\n".encode()
+
+    def _announce(self, envelope: Envelope) -> None:
+        try:
+            self._wire.write(self._group(envelope))
+        except WireError as error:
+            self._fail(Stage.MAIL, str(error), error)
+
+    async def _read_group(self, envelope: Envelope) -> None:
+        """Read every answer of a group before deciding (RFC 2920, 3.1)."""
+        timeouts = self.route.timeouts
+        if self._reset_first:
+            await self._ask(b"", Stage.MAIL, timeouts.mail)
+            self._reset_first = False
+        mail = await self._ask(b"", Stage.MAIL, timeouts.mail)
+        rcpt = await self._ask(b"", Stage.RCPT, timeouts.rcpt)
+        data = await self._ask(b"", Stage.DATA, timeouts.data)
+        accepted = mail.accepted and rcpt.accepted
+        if data.code == SEND_CONTENT and not accepted:
+            await self._ask(b".\r\n", Stage.DATA, timeouts.data)
+        for stage, reply in ((Stage.MAIL, mail), (Stage.RCPT, rcpt), (Stage.DATA, data)):
+            self._insist(stage, reply)
+        self._expect_content(envelope, data)
+
+    async def _begin_one_by_one(self, envelope: Envelope) -> None:
+        timeouts = self.route.timeouts
+        if self._reset_first:
+            await self._ask(b"RSET\r\n", Stage.MAIL, timeouts.mail)
+            self._reset_first = False
+        for stage, line, seconds in (
+            (Stage.MAIL, self._mail(envelope), timeouts.mail),
+            (Stage.RCPT, self._rcpt(envelope), timeouts.rcpt),
+            (Stage.DATA, b"DATA\r\n", timeouts.data),
+        ):
+            reply = await self._ask(line, stage, seconds)
+            self._insist(stage, reply)
+            if stage is Stage.DATA:
+                self._expect_content(envelope, reply)
+
+    def _insist(self, stage: Stage, reply: Reply) -> None:
+        """Go on only with 2xx, or 354 after DATA."""
+        if reply.accepted or (stage is Stage.DATA and reply.code == SEND_CONTENT):
+            return
+        if not reply.negative:
+            self._fail(stage, f"an answer that is none: {reply}")
+        self._reset_first = True
+        if reply.code == CLOSING:
+            self._wire.abort()
+        raise Refused(stage, reply)
+
+    def _expect_content(self, envelope: Envelope, data: Reply) -> None:
+        if data.code != SEND_CONTENT:
+            self._fail(Stage.DATA, f"the server does not ask for the content: {data}")
+        self._ready = envelope
+
+    # ------------------------------------------------------------------ the content
+
+    async def _write_content(self, content: bytes) -> None:
+        """Everything but the final dot: until that is written, nothing can have been accepted."""
+        stuffed = content.replace(b"\r\n.", b"\r\n..")
+        if stuffed.startswith(b"."):
+            stuffed = b"." + stuffed
+        try:
+            self._wire.write(stuffed)
+            await self._wire.drain(self.route.timeouts.block)
+            if self._wire.has_lines:
+                early = await self._reply(self.route.timeouts.data)
+                self._wire.abort()
+                if early.negative:
+                    raise Refused(Stage.CONTENT, early)
+                raise NotSent(Stage.CONTENT, f"the server answered too early: {early}")
+        except WireError as error:
+            self._fail(Stage.CONTENT, str(error), error)
+
+    # ------------------------------------------------------------------ asking
+
+    def _fail(self, stage: Stage, why: str, error: WireError | None = None) -> NoReturn:
+        self._wire.abort()
+        raise NotSent(stage, why) from error
+
+    async def _ask(self, line: bytes, stage: Stage, seconds: float) -> Reply:
+        try:
+            if line:
+                self._wire.write(line)
+            return await self._reply(seconds)
+        except WireError as error:
+            self._fail(stage, str(error), error)
+
+    async def _ask_lines(self, line: bytes, stage: Stage) -> tuple[list[str], Reply]:
+        try:
+            self._wire.write(line)
+            code, lines = await self._reply_lines(self.route.timeouts.mail)
+        except WireError as error:
+            self._fail(stage, str(error), error)
+        return lines, reply_of(code, lines)
+
+    async def _reply(self, seconds: float) -> Reply:
+        return reply_of(*await self._reply_lines(seconds))
+
+    async def _reply_lines(self, seconds: float) -> tuple[int, list[str]]:
+        lines: list[str] = []
+        for _ in range(REPLY_LINES_MAX):
+            match = _REPLY.fullmatch(await self._wire.line(seconds))
+            if match is None:
+                raise WireError("the server does not speak SMTP")
+            lines.append((match[3] or b"").decode("utf-8", "replace"))
+            if match[2] != b"-":
+                return int(match[1]), lines
+        raise WireError("the server's answer has no end")

@@ -1,0 +1,140 @@
+"""The way out over SMTP: a few lanes, each one connection at a time, each message once.
+
+A lane takes a message, has its recipient accepted, waits until the caller has written down that it
+is about to commit, writes the content, reports the verdict, and announces the next message in the
+same breath. Connections stay open while there is work and a little longer.
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+
+from chappe.clock import monotonic
+from chappe_sender.adapters.smtp.connection import Connection
+from chappe_sender.adapters.smtp.route import Route
+from chappe_sender.application.ports import Parcel, Work
+from chappe_sender.domain.outcome import HandOverError, NotSent
+
+LANES = 16
+IDLE_SECONDS = 20.0
+REUSE_SECONDS = 300.0
+"""After this long a connection is not used again: a slow host must not attract all mail."""
+PAUSE_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""How long a lane rests after the server could not be reached, time after time."""
+
+
+@dataclass(slots=True)
+class _Open:
+    connection: Connection
+    since: float
+
+
+class SmtpWayOut:
+    """Runs ``lanes`` lanes over one route."""
+
+    def __init__(
+        self, route: Route, *, lanes: int = LANES, idle_seconds: float = IDLE_SECONDS
+    ) -> None:
+        self._route = route
+        self._lanes = lanes
+        self._idle_seconds = idle_seconds
+
+    async def run(self, work: Work) -> None:
+        """Until cancelled; then open connections are dropped where they stand."""
+        async with asyncio.TaskGroup() as lanes:
+            for number in range(self._lanes):
+                lanes.create_task(
+                    _Lane(self._route, work, self._idle_seconds).run(), name=f"lane {number}"
+                )
+
+
+class _Lane:
+    def __init__(self, route: Route, work: Work, idle_seconds: float) -> None:
+        self._route = route
+        self._work = work
+        self._idle_seconds = idle_seconds
+        self._open: _Open | None = None
+        self._failures = 0
+
+    async def run(self) -> None:
+        parcel: Parcel | None = None
+        try:
+            while True:
+                parcel = await self._carry(parcel or await self._next())
+        finally:
+            self._close()
+
+    async def _next(self) -> Parcel:
+        """The next message; closes an idle connection while waiting."""
+        if self._open is None:
+            return await self._work.take()
+        waiting = asyncio.ensure_future(self._work.take())
+        try:
+            done, _ = await asyncio.wait({waiting}, timeout=self._idle_seconds)
+            if not done:
+                opened, self._open = self._open, None
+                await opened.connection.quit()
+            return await waiting
+        finally:
+            waiting.cancel()
+
+    async def _carry(self, parcel: Parcel) -> Parcel | None:
+        """One message to its end; returns the next one when it was announced already."""
+        try:
+            connection = await self._begin(parcel)
+        except HandOverError as error:
+            self._work.report(parcel, error)
+            if self._open is None or not self._open.connection.alive:
+                await self._rest()
+            return None
+        if not await self._work.about_to_commit(parcel):
+            self._close()
+            return None
+        following = self._work.take_now() if connection.features.pipelining else None
+        try:
+            reply = await connection.finish(
+                parcel.envelope, following.envelope if following is not None else None
+            )
+        except HandOverError as error:
+            self._work.report(parcel, error)
+            return following
+        self._failures = 0
+        self._work.report(parcel, reply)
+        return following
+
+    async def _begin(self, parcel: Parcel) -> Connection:
+        """A connection that waits for the content. A kept one may have died: one fresh try then."""
+        kept = self._usable()
+        if kept is not None:
+            try:
+                await kept.begin(parcel.envelope)
+            except NotSent:
+                self._close()
+            else:
+                return kept
+        connection = await Connection.open(self._route)
+        self._open = _Open(connection, monotonic())
+        await connection.begin(parcel.envelope)
+        return connection
+
+    def _usable(self) -> Connection | None:
+        if self._open is None:
+            return None
+        opened = self._open
+        too_old = monotonic() - opened.since > REUSE_SECONDS and not opened.connection.announced
+        if not opened.connection.alive or too_old:
+            self._close()
+            return None
+        return opened.connection
+
+    async def _rest(self) -> None:
+        pause = PAUSE_SECONDS[min(self._failures, len(PAUSE_SECONDS) - 1)]
+        self._failures += 1
+        self._close()
+        await asyncio.sleep(pause)
+
+    def _close(self) -> None:
+        if self._open is not None:
+            with suppress(OSError):
+                self._open.connection.abort()
+            self._open = None

@@ -1,0 +1,221 @@
+"""The ledger's SQL, whole."""
+
+from chappe.shards import FencedStatement
+
+SCHEMA = "sender"
+
+LOAD_MESSAGES = """
+    SELECT id, shard, workspace, contact, enrollment, journey, version, step, template,
+           message_class, test, state, committing
+      FROM sender.message WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE
+"""
+
+LOAD_PERMISSIONS = """
+    SELECT workspace, contact, state, at, source, proof, topics_out::text AS topics_out, erased
+      FROM sender.permission
+      JOIN unnest($1::text[], $2::text[]) u(workspace, contact) USING (workspace, contact)
+"""
+
+SET_HOLD = """
+    INSERT INTO sender.hold (shard, workspace, journey, at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT DO NOTHING
+"""
+
+CLEAR_HOLD = "DELETE FROM sender.hold WHERE shard = $1 AND workspace = $2 AND journey = $3"
+
+HOLD_MESSAGES = """
+    UPDATE sender.message SET held = $4
+     WHERE shard = $1 AND workspace = $2 AND journey = $3
+       AND state IN ('pending', 'scheduled') AND held <> $4
+"""
+
+HOLDS = "SELECT shard, workspace, journey FROM sender.hold WHERE shard = ANY($1::int[])"
+
+APPLY = FencedStatement(
+    SCHEMA,
+    {
+        # A tombstone meets a row only when another shard asked meanwhile: it wins before the wire.
+        "inserted": """
+            INSERT INTO sender.message AS m (
+                id, shard, workspace, contact, enrollment, journey, version, step, template,
+                message_class, topic, address, address_key, locale, test, priority, state, held,
+                reason, next_attempt_at, asked_at, due_at, deadline, updated_at,
+                need_live, need_bulk, snapshot)
+            SELECT id, shard, workspace, contact, enrollment, journey, version, step, template,
+                   message_class, topic, address, address_key, locale, test, priority, state,
+                   held, reason, {now}, asked_at, due_at, deadline, {now},
+                   need_live, need_bulk, snapshot
+              FROM unnest({ids}::text[], {shards}::int[], {workspaces}::text[], {contacts}::text[],
+                          {enrollments}::text[], {journeys}::text[], {versions}::int[],
+                          {steps}::text[], {templates}::text[], {classes}::text[], {topics}::text[],
+                          {addresses}::text[], {address_keys}::text[], {locales}::text[],
+                          {tests}::bool[],
+                          {priorities}::smallint[], {states}::text[], {helds}::bool[],
+                          {reasons}::text[], {asked_ats}::timestamptz[], {due_ats}::timestamptz[],
+                          {deadlines}::timestamptz[], {need_lives}::bigint[],
+                          {need_bulks}::bigint[], {snapshots}::bytea[])
+                   u(id, shard, workspace, contact, enrollment, journey, version, step, template,
+                     message_class, topic, address, address_key, locale, test, priority, state,
+                     held, reason,
+                     asked_at, due_at, deadline, need_live, need_bulk, snapshot)
+                ON CONFLICT (id) DO UPDATE
+                   SET state = 'cancelled', reason = excluded.reason, updated_at = {now}
+                 WHERE excluded.state = 'cancelled' AND m.state IN ('pending', 'scheduled')""",
+        "cancelled": """
+            UPDATE sender.message m SET state = 'cancelled', reason = u.reason, updated_at = {now}
+              FROM unnest({cancel_ids}::text[], {cancel_reasons}::text[]) u(id, reason)
+             WHERE m.id = u.id AND (m.state IN ('pending', 'scheduled')
+                                    OR m.state = 'sending' AND NOT m.committing)""",
+        "permitted": """
+            INSERT INTO sender.permission
+                   (workspace, contact, state, at, source, proof, topics_out, erased)
+            SELECT workspace, contact, state, at, source, proof, topics_out::jsonb, erased
+              FROM unnest({p_workspaces}::text[], {p_contacts}::text[], {p_states}::text[],
+                          {p_ats}::timestamptz[], {p_sources}::text[], {p_proofs}::text[],
+                          {p_topics_out}::text[], {p_erased}::bool[])
+                   u(workspace, contact, state, at, source, proof, topics_out, erased)
+                ON CONFLICT (workspace, contact) DO UPDATE
+                   SET state = excluded.state, at = excluded.at, source = excluded.source,
+                       proof = excluded.proof, topics_out = excluded.topics_out,
+                       erased = excluded.erased""",
+        # What closes an address for every mail is never weakened to what closes it for marketing.
+        "closed": """
+            INSERT INTO sender.suppression AS was (workspace, address, scope, reason, at, source)
+            SELECT workspace, address, scope, reason, at, 'event'
+              FROM unnest({c_workspaces}::text[], {c_addresses}::text[], {c_scopes}::text[],
+                          {c_reasons}::text[], {c_ats}::timestamptz[])
+                   u(workspace, address, scope, reason, at)
+                ON CONFLICT (workspace, address, scope) DO UPDATE
+                   SET reason = excluded.reason, at = excluded.at, source = excluded.source
+                 WHERE was.reason IN ('unsubscribed', 'erased')""",
+        "lifted": """
+            DELETE FROM sender.suppression s
+             USING unnest({l_workspaces}::text[], {l_addresses}::text[], {l_ats}::timestamptz[])
+                   u(workspace, address, at)
+             WHERE s.workspace = u.workspace AND s.address = u.address AND s.scope = ''
+               AND s.reason IN ('unsubscribed', 'erased') AND s.at < u.at""",
+    },
+)
+
+# One statement checks and takes: state, epoch, what was read, deadline, consent, topic, address.
+CLAIM = """
+    WITH mine AS MATERIALIZED (
+        SELECT s.shard, s.epoch,
+               coalesce((s.next_offsets->>'events')::bigint, 0) AS live,
+               coalesce((s.next_offsets->>'events.bulk')::bigint, 0) AS bulk
+          FROM sender.shard s
+          JOIN unnest($1::int[], $2::bigint[]) u(shard, epoch)
+            ON u.shard = s.shard AND u.epoch = s.epoch),
+    picked AS MATERIALIZED (
+        SELECT m.id, m.shard, m.workspace, m.contact, m.address_key, m.topic, m.message_class,
+               m.deadline
+          FROM sender.message m
+         WHERE m.state IN ('pending', 'scheduled') AND NOT m.held
+           AND m.next_attempt_at <= $3 AND m.shard = ANY($1::int[])
+           AND m.need_live <= (SELECT live FROM mine WHERE mine.shard = m.shard)
+           AND m.need_bulk <= (SELECT bulk FROM mine WHERE mine.shard = m.shard)
+           AND NOT (m.message_class = 'marketing' AND m.shard = ANY($4::int[]))
+         ORDER BY m.priority, m.next_attempt_at
+         LIMIT $5
+           FOR UPDATE OF m),
+    fenced AS MATERIALIZED (
+        SELECT s.shard, s.epoch FROM sender.shard s JOIN mine USING (shard, epoch)
+         WHERE s.shard IN (SELECT shard FROM picked)
+         ORDER BY s.shard
+           FOR SHARE OF s),
+    judged AS (
+        SELECT p.id, f.epoch,
+               CASE
+                 WHEN p.deadline < $3 THEN 'deadline'
+                 WHEN coalesce(p.address_key, '') = '' THEN 'no_address'
+                 WHEN w.erased THEN 'erased'
+                 WHEN every.reason NOT IN ('unsubscribed', 'erased') THEN 'suppressed'
+                 WHEN p.message_class = 'transactional' THEN NULL
+                 WHEN w.state = 'unsubscribed' THEN 'unsubscribed'
+                 WHEN w.state IS DISTINCT FROM 'subscribed' THEN 'no_consent'
+                 WHEN every.reason IS NOT NULL THEN 'unsubscribed'
+                 WHEN w.topics_out ? p.topic OR one.reason IS NOT NULL THEN 'topic_opted_out'
+               END AS refusal
+          FROM picked p
+          JOIN fenced f ON f.shard = p.shard
+          LEFT JOIN sender.permission w ON w.workspace = p.workspace AND w.contact = p.contact
+          LEFT JOIN sender.suppression every
+                 ON every.workspace = p.workspace AND every.address = p.address_key
+                AND every.scope = ''
+          LEFT JOIN sender.suppression one
+                 ON one.workspace = p.workspace AND one.address = p.address_key
+                AND one.scope = p.topic)
+    UPDATE sender.message m
+       SET state = CASE WHEN v.refusal IS NULL AND NOT $7 THEN 'sending' ELSE 'skipped' END,
+           reason = coalesce(v.refusal, CASE WHEN $7 THEN 'captured' END),
+           epoch = v.epoch, committing = false, attempts = m.attempts + 1,
+           dated_at = coalesce(m.dated_at, $6), updated_at = $3
+      FROM judged v
+     WHERE m.id = v.id
+    RETURNING m.id, m.shard, m.workspace, m.contact, m.enrollment, m.journey, m.version, m.step,
+              m.template, m.message_class, m.test, m.state, m.reason, m.epoch, m.address, m.locale,
+              m.topic, m.attempts, m.asked_at, m.dated_at, m.snapshot
+"""
+
+# The content is about to be written: not if the shard, the claim or the message changed meanwhile.
+COMMIT_TO = """
+    UPDATE sender.message m
+       SET committing = true, header_id = u.header_id, subject = u.subject, updated_at = $6
+      FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::text[])
+           u(id, shard, epoch, header_id, subject)
+      JOIN (SELECT shard, epoch FROM sender.shard
+             WHERE shard = ANY($2::int[]) ORDER BY shard FOR SHARE) s
+        ON s.shard = u.shard AND s.epoch = u.epoch
+     WHERE m.id = u.id AND m.state = 'sending' AND NOT m.committing AND m.epoch = u.epoch
+    RETURNING m.id
+"""
+
+STILL_SENDING = """
+    SELECT m.id FROM sender.message m
+      JOIN unnest($1::text[], $2::bigint[]) u(id, epoch) ON m.id = u.id AND m.epoch = u.epoch
+     WHERE m.state = 'sending' ORDER BY m.id FOR UPDATE OF m
+"""
+
+END = FencedStatement(
+    SCHEMA,
+    {
+        "ended": """
+            UPDATE sender.message m
+               SET state = u.state, committing = false, reason = u.reason, detail = u.detail,
+                   next_attempt_at = coalesce(u.next_attempt_at, m.next_attempt_at),
+                   accepted_at = CASE WHEN u.state = 'accepted' THEN {now} ELSE m.accepted_at END,
+                   subject = coalesce(u.subject, m.subject), updated_at = {now}
+              FROM unnest({ids}::text[], {epochs}::bigint[], {states}::text[], {reasons}::text[],
+                          {details}::text[], {nexts}::timestamptz[], {subjects}::text[])
+                   u(id, epoch, state, reason, detail, next_attempt_at, subject)
+             WHERE m.id = u.id AND m.epoch = u.epoch AND m.state = 'sending'""",
+        "closed": """
+            INSERT INTO sender.suppression AS was (workspace, address, scope, reason, at, source)
+            SELECT workspace, address, '', 'bounced', {now}, message
+              FROM unnest({b_workspaces}::text[], {b_addresses}::text[], {b_messages}::text[])
+                   u(workspace, address, message)
+                ON CONFLICT (workspace, address, scope) DO UPDATE
+                   SET reason = excluded.reason, at = excluded.at, source = excluded.source
+                 WHERE was.reason IN ('unsubscribed', 'erased')""",
+    },
+)
+
+INTERRUPTED = """
+    SELECT id, shard, workspace, contact, enrollment, journey, version, step, template,
+           message_class, test, epoch, address, locale, topic, attempts, asked_at, dated_at,
+           snapshot, committing, header_id
+      FROM sender.message WHERE state = 'sending' AND shard = ANY($1::int[])
+"""
+
+NEXT_DUE = """
+    SELECT min(next_attempt_at) FROM sender.message
+     WHERE state IN ('pending', 'scheduled') AND NOT held AND shard = ANY($1::int[])
+"""
+
+STANDING = """
+    SELECT count(*) FILTER (WHERE state = 'sending') AS sending,
+           count(*) FILTER (WHERE state <> 'sending' AND next_attempt_at <= $1) AS due,
+           min(next_attempt_at) FILTER (WHERE state <> 'sending' AND next_attempt_at > $1) AS next
+      FROM sender.message
+     WHERE state IN ('pending', 'scheduled', 'sending') AND NOT held
+"""

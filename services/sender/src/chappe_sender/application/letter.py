@@ -1,0 +1,99 @@
+"""Make the wire's message out of a claimed one: values, links, content, headers, envelope."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from chappe.events import Snapshot
+from chappe.tokens import Tokens
+from chappe_sender.application.ports import Claimed, ContentError, Render
+from chappe_sender.domain import mime
+from chappe_sender.domain.addresses import Mailbox, parse_address
+from chappe_sender.domain.brand import Brand
+from chappe_sender.domain.ending import Refusal
+from chappe_sender.domain.envelope import Envelope
+from chappe_sender.domain.headers import HeaderError
+from chappe_sender.domain.template import TemplateVersion
+from chappe_sender.domain.tracking import Links
+
+DEFAULT_TOPIC = "mail"
+
+_snapshot = msgspec.json.Decoder(Snapshot).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A claimed message, ready for the wire."""
+
+    claimed: Claimed
+    envelope: Envelope
+    header_id: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scribe:
+    """Writes letters. ``sender`` is whom mail is from when the brand kit does not say."""
+
+    render: Render
+    tokens: Tokens
+    public_url: str
+    sender: Mailbox
+
+    def write(self, claimed: Claimed, version: TemplateVersion, brand: Brand) -> Letter | Refusal:
+        """The same message always gives the same bytes, as long as the brand kit stays."""
+        to = parse_address(claimed.address)
+        if to is None:
+            return Refusal("no_address", "the address cannot be written to")
+        links = self._links(claimed)
+        try:
+            values = _values(claimed, brand)
+            content = self.render.render(version, claimed.locale, values, links)
+            mail = mime.Mail(
+                message=claimed.message.id,
+                workspace=claimed.message.workspace,
+                journey=claimed.message.journey or "none",
+                sender=brand.mailbox(self.sender),
+                reply_to=brand.reply_mailbox(),
+                to=to,
+                subject=content.subject,
+                date=claimed.dated_at,
+                html=content.html,
+                text=content.text,
+                plain_style=content.plain_style,
+                marketing=mime.Marketing(
+                    unsubscribe_url=links.unsubscribe(), topic=claimed.topic or DEFAULT_TOPIC
+                )
+                if claimed.message.is_marketing
+                else None,
+            )
+            envelope = Envelope(
+                str(mail.sender.address), str(to), mime.build(mail), utf8=to.needs_utf8
+            )
+        except (ContentError, HeaderError, msgspec.MsgspecError) as error:
+            return Refusal("render_failed", str(error))
+        return Letter(claimed, envelope, mime.message_id(mail), mail.subject)
+
+    def _links(self, claimed: Claimed) -> Links:
+        return Links(
+            self.tokens,
+            self.public_url,
+            claimed.message.workspace,
+            claimed.message.contact,
+            claimed.message.id,
+            claimed.address,
+            claimed.topic,
+        )
+
+
+def _values(claimed: Claimed, brand: Brand) -> dict[str, Any]:
+    snapshot = _snapshot(claimed.snapshot)
+    return {
+        "contact": snapshot.contact,
+        "event": snapshot.event,
+        "entry": snapshot.entry,
+        "brand": brand.values(),
+        "workspace": {"name": claimed.message.workspace},
+        "now": claimed.asked_at.isoformat(),
+    }
