@@ -87,7 +87,8 @@ class Broker(Protocol):
 
     async def append(self, stream: Stream, records: Sequence[Outgoing]) -> None:
         """Durable on return, in order per partition. Raises ``BrokerUnavailable`` (outcome unknown)
-        or ``RecordTooLarge`` (nothing of that record is in the log)."""
+        or ``RecordTooLarge`` (nothing of that record is in the log).
+        """
         ...
 
     def reader(self, stream: Stream) -> Reader: ...
@@ -97,7 +98,7 @@ class Broker(Protocol):
         ...
 
     async def end_offsets(self, stream: Stream) -> dict[int, int]:
-        """The offset the next record will get, by partition: everything acknowledged is below it."""
+        """The offset the next record will get: everything acknowledged is below it."""
         ...
 
     async def publish_position(

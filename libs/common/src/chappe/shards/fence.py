@@ -44,6 +44,7 @@ relayed AS (                                  -- with a lower bound: the dead pr
      WHERE o.shard = u.shard AND o.seq > u.kept AND o.seq <= u.pub)
 """
 
+FENCE_PARTS = frozenset({"fence", "held", "seen", "letters", "asked", "relayed"})
 FENCE_PARAMETERS = tuple(dict.fromkeys(re.findall(r"\{([fsdo]_\w+)\}", FENCE)))
 
 
@@ -58,6 +59,8 @@ class FencedStatement:
 
     def __init__(self, schema: str, parts: Mapping[str, str] | None = None) -> None:
         self.schema = schema
+        if taken := set(parts or ()) & FENCE_PARTS:
+            raise TypeError(f"{schema}: the fence has parts of these names itself: {sorted(taken)}")
         text = FENCE + "".join(
             f",\n{name} AS ({sql.strip()})" for name, sql in (parts or {}).items()
         )

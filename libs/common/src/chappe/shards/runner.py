@@ -225,7 +225,10 @@ class ShardRunner:
             self._owned[owned.shard] = owned
         if claimed:
             logger.info("Claimed shards", service=self._processor.name, shards=len(claimed))
-            await self._processor.claimed(claimed)
+            try:
+                await self._processor.claimed(claimed)
+            except LostShards:
+                logger.info("Lost shards while taking them over", service=self._processor.name)
             self._readable |= {owned.shard for owned in claimed if owned.shard in self._owned}
         self._reassign()
 

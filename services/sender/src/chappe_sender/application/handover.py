@@ -10,6 +10,7 @@ import asyncio
 import datetime as dt
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -40,6 +41,9 @@ from chappe_sender.domain.template import MessageClass, TemplateVersion
 
 CLAIM_MAX = 64
 """Messages claimed and waiting for a lane; also the most that one claim takes."""
+
+QUEUE_LOW = 16
+"""With fewer waiting for a lane than this, the next are claimed."""
 
 IDLE_SECONDS = 30.0
 BLOCKED_SECONDS = 1.0
@@ -94,6 +98,9 @@ class HandOver:
     _late: dict[MessageId, Ended] = field(default_factory=dict)
     _commitments: list[_Note] = field(default_factory=list)
     _endings: list[Ended] = field(default_factory=list)
+    _blocked: bool = False
+    """Something is due and waits for its shard to read on."""
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
     _work: asyncio.Event = field(default_factory=asyncio.Event)
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
     _to_note: asyncio.Event = field(default_factory=asyncio.Event)
@@ -114,6 +121,10 @@ class HandOver:
 
     def wake(self) -> None:
         self._work.set()
+
+    def advanced(self) -> None:
+        if self._blocked:
+            self._work.set()
 
     async def forget(self, shards: Sequence[int]) -> None:
         """Their messages are somebody else's now: what waits is dropped, what is on the wire ends
@@ -193,13 +204,17 @@ class HandOver:
 
     async def _claim_for_ever(self) -> None:
         while True:
+            while len(self._queue) > QUEUE_LOW:
+                self._room.clear()
+                await self._room.wait()
             self._work.clear()
+            claimed = 0
             try:
-                if len(self._queue) <= CLAIM_MAX // 2 and await self._claim():
-                    continue
+                claimed = await self._claim()
             except LostShards:
                 logger.info("Lost shards while claiming")
-            await self._wait()
+            if claimed < CLAIM_MAX:
+                await self._wait()
 
     async def _claim(self) -> int:
         """Take what is due; returns how many."""
@@ -230,18 +245,18 @@ class HandOver:
         return len(claimed)
 
     async def _wait(self) -> None:
-        """Until there is work, or the next message is due."""
+        """Until there is something new, or the next message is due."""
         seconds = IDLE_SECONDS
-        if self._shards and len(self._queue) <= CLAIM_MAX // 2:
+        if self._shards and not self._work.is_set():
             due = await self.ledger.next_due(list(self._shards))
             if due is not None:
                 left = (due - self.business.now()).total_seconds()
-                seconds = min(max(left, 0.0) or BLOCKED_SECONDS, IDLE_SECONDS)
-        try:
+                self._blocked = left <= 0
+                seconds = BLOCKED_SECONDS if self._blocked else min(left, IDLE_SECONDS)
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._work.wait()
-        except TimeoutError:
-            pass
+        self._blocked = False
 
     # -- the lanes' work --------------------------------------------------------------------
 
@@ -254,15 +269,14 @@ class HandOver:
     def take_now(self) -> Letter | None:
         while self._queue:
             ready = self._queue.popleft()
-            if len(self._queue) == CLAIM_MAX // 2:
-                self.wake()
+            if len(self._queue) <= QUEUE_LOW:
+                self._room.set()
             claimed = ready.claimed
             written = self._write(ready)
             if isinstance(written, Letter):
                 self._carried.add(claimed.message.id)
                 return written
             self._conclude_with(claimed, written)
-        self.wake()
         return None
 
     def _write(self, ready: _Ready) -> Letter | Refusal:

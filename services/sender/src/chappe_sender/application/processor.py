@@ -34,6 +34,10 @@ class Shards(Protocol):
         """There may be something to hand over."""
         ...
 
+    def advanced(self) -> None:
+        """The shards have read on: what waited for that may go."""
+        ...
+
 
 @dataclass(slots=True)
 class SenderProcessor:
@@ -73,7 +77,10 @@ class SenderProcessor:
         for change in made[-1].holds:
             key = (change.shard, change.workspace, change.journey)
             (self._holds.add if change.held else self._holds.discard)(key)
-        self.shards.wake()
+        if any(item.stream in (SENDS, SENDS_BULK) for item in batch.inputs):
+            self.shards.wake()
+        else:
+            self.shards.advanced()
 
     async def _templates(
         self, found: list[desk.Read]
