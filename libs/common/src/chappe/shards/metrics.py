@@ -22,7 +22,7 @@ class ShardMetrics:
         )
         self.inputs = Counter(f"{name}_inputs_total", "Records applied.", ["stream"])
         self.repeats = Counter(
-            f"{name}_repeats_total", "Relayed records dropped as already applied."
+            f"{name}_repeats_total", "Records dropped because they were applied before."
         )
         self.batch = Histogram(
             f"{name}_batch_records", "Records in one commit.", buckets=BATCH_BUCKETS

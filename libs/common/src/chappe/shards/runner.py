@@ -335,6 +335,7 @@ class ShardRunner:
         for item in batch.inputs:
             self._metrics.inputs.labels(item.stream).inc()
         self._metrics.batch.observe(len(flat))
+        self._metrics.repeats.inc(len(flat) - len(batch.inputs) - len(batch.letters))
         return True
 
     async def _apply(self, batch: Batch) -> None:
