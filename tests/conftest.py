@@ -5,7 +5,8 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -25,6 +26,30 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(f"Kafka's tests are mandatory in CI, and cannot run: {reason}")
     if reason is not None:
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap() -> Generator[str]:
+    """The broker that CHAPPE_KAFKA_BOOTSTRAP names, or one of this run's own."""
+    if given := os.environ.get("CHAPPE_KAFKA_BOOTSTRAP"):
+        yield given
+        return
+    with own_kafka() as server:
+        yield server.bootstrap
+
+
+@contextmanager
+def own_kafka() -> Generator[kafka.KafkaBroker]:
+    """A broker that a test may kill: in a directory of its own, on a port of its own."""
+    kafka.ensure_libs()
+    directory = Path(tempfile.mkdtemp(prefix="chappe-kafka-"))
+    server = kafka.KafkaBroker(directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

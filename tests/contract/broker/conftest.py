@@ -1,15 +1,13 @@
 """Every broker there is, under one suite."""
 
-import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from chappe.testing import kafka as kafka_server
+from tests.conftest import own_kafka
 from tests.contract.broker.stands import (
     MemoryStand,
     PostgresServer,
@@ -25,16 +23,6 @@ KINDS = [
     pytest.param("alone", marks=pytest.mark.integration),
     pytest.param("kafka", marks=pytest.mark.kafka),
 ]
-
-
-@pytest.fixture(scope="session")
-def kafka_bootstrap() -> Iterator[str]:
-    """The broker that CHAPPE_KAFKA_BOOTSTRAP names, or one of this run's own."""
-    if given := os.environ.get("CHAPPE_KAFKA_BOOTSTRAP"):
-        yield given
-        return
-    with own_kafka() as server:
-        yield server.bootstrap
 
 
 @pytest.fixture(params=KINDS)
@@ -66,24 +54,6 @@ def doomed(request: pytest.FixtureRequest) -> Iterator[tuple[str, Server, str]]:
     server = PostgresServer(directory / "data")
     try:
         yield "embedded", server, server.url
-    finally:
-        server.stop()
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def own_kafka() -> Generator[kafka_server.KafkaBroker]:
-    """Skips where no broker can be started, and fails where one must (``CI=true``)."""
-    if reason := kafka_server.available():
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    kafka_server.ensure_libs()
-    directory = Path(tempfile.mkdtemp(prefix="chappe-kafka-"))
-    server = kafka_server.KafkaBroker(directory)
-    try:
-        server.start()
-        yield server
     finally:
         server.stop()
         shutil.rmtree(directory, ignore_errors=True)

@@ -2,34 +2,15 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
-import tempfile
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
 
 from chappe.clock import WallClock
-from chappe.testing.kafka import KafkaBroker
 from chappe_onebox.inbox import open_inbox
 from tests.e2e.apart.fleet import CHAPPE, KEY, TOKEN, Fleet
-
-
-@pytest.fixture(scope="session")
-def kafka_bootstrap() -> Generator[str]:
-    """The broker that CHAPPE_KAFKA_BOOTSTRAP names, or one of this run's own."""
-    if given := os.environ.get("CHAPPE_KAFKA_BOOTSTRAP"):
-        yield given
-        return
-    directory = Path(tempfile.mkdtemp(prefix="chappe-kafka-"))
-    broker = KafkaBroker(directory)
-    broker.start()
-    try:
-        yield broker.bootstrap
-    finally:
-        broker.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

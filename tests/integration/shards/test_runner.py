@@ -2,14 +2,17 @@
 
 import asyncio
 import datetime as dt
+import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 
-from chappe.broker import Outgoing
+from chappe.broker import Broker, Outgoing
 from chappe.broker.embedded import EmbeddedLog
+from chappe.broker.kafka import KafkaBroker
+from chappe.broker.kafka_connection import KafkaConnection
 from chappe.clock import HandClock
 from chappe.events import EVENTS, SENDS
 from chappe.events.streams import Stream
@@ -84,12 +87,19 @@ class Toy:
         return [shard for shard, due in self.due.items() if due <= now]
 
 
-@pytest.fixture
-async def log(pool: asyncpg.Pool) -> AsyncGenerator[EmbeddedLog]:
-    await migrate(pool, "log", "chappe.broker.migrations")
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+async def log(
+    request: pytest.FixtureRequest, pool: asyncpg.Pool
+) -> AsyncGenerator[EmbeddedLog | KafkaBroker]:
     await migrate(pool, SCHEMA, "chappe.shards.migrations")
     await pool.execute("CREATE TABLE toy.seen (body text PRIMARY KEY, n int NOT NULL)")
-    opened = EmbeddedLog(pool, PARTITIONS, exclusive=False)
+    if request.param == "kafka":
+        connection = KafkaConnection(bootstrap=request.getfixturevalue("kafka_bootstrap"))
+        prefix = f"test.{secrets.token_hex(4)}."
+        opened = KafkaBroker(connection, prefix=prefix, partitions=PARTITIONS)
+    else:
+        await migrate(pool, "log", "chappe.broker.migrations")
+        opened = EmbeddedLog(pool, PARTITIONS, exclusive=False)
     await opened.create({EVENTS: PARTITIONS, SENDS: PARTITIONS})
     yield opened
     await opened.close()
@@ -97,7 +107,7 @@ async def log(pool: asyncpg.Pool) -> AsyncGenerator[EmbeddedLog]:
 
 @asynccontextmanager
 async def running(
-    toy: Toy, log: EmbeddedLog, pool: asyncpg.Pool, clock: HandClock, me: str = "a"
+    toy: Toy, log: Broker, pool: asyncpg.Pool, clock: HandClock, me: str = "a"
 ) -> AsyncGenerator[ShardRunner]:
     runner = ShardRunner(
         toy, broker=log, pool=pool, clock=clock, me=me, lease=LEASE, tick_seconds=TICK_SECONDS
@@ -120,7 +130,7 @@ def record(partition: int, body: str) -> Outgoing:
     return Outgoing(partition, b"k", wrap(f'"{body}"'.encode()))
 
 
-async def echoed(log: EmbeddedLog, count: int) -> list[str]:
+async def echoed(log: Broker, count: int) -> list[str]:
     reader = log.reader(SENDS)
     await reader.assign(dict.fromkeys(range(PARTITIONS), 0))
     found: list[str] = []
@@ -133,7 +143,7 @@ async def echoed(log: EmbeddedLog, count: int) -> list[str]:
 
 
 async def test_every_record_is_applied_once_and_relayed(
-    log: EmbeddedLog, pool: asyncpg.Pool, clock: HandClock
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:
     toy = Toy()
     async with running(toy, log, pool, clock):
@@ -144,7 +154,7 @@ async def test_every_record_is_applied_once_and_relayed(
 
 
 async def test_a_repeated_relay_is_applied_once(
-    log: EmbeddedLog, pool: asyncpg.Pool, clock: HandClock
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:
     value = b'{"by":["p","i",0,7],"body":"again"}'
     toy = Toy()
@@ -158,7 +168,7 @@ async def test_a_repeated_relay_is_applied_once(
 
 
 async def test_a_dead_owner_is_succeeded_within_the_lease_and_nothing_is_applied_twice(
-    log: EmbeddedLog, pool: asyncpg.Pool, clock: HandClock
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:
     first, second = Toy(), Toy()
     dead = ShardRunner(
@@ -180,7 +190,7 @@ async def test_a_dead_owner_is_succeeded_within_the_lease_and_nothing_is_applied
 
 
 async def test_what_a_stopped_process_lets_go_is_taken_without_waiting_for_a_tick(
-    log: EmbeddedLog, pool: asyncpg.Pool, clock: HandClock
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:
     patient = ShardRunner(
         Toy(), broker=log, pool=pool, clock=clock, me="b", lease=LEASE, tick_seconds=3600
@@ -196,7 +206,7 @@ async def test_what_a_stopped_process_lets_go_is_taken_without_waiting_for_a_tic
 
 
 async def test_two_processes_share_and_a_stopped_one_hands_over(
-    log: EmbeddedLog, pool: asyncpg.Pool, clock: HandClock
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:
     async with running(Toy(), log, pool, clock, "a") as a:
         async with running(Toy(), log, pool, clock, "b") as b:
@@ -206,7 +216,7 @@ async def test_two_processes_share_and_a_stopped_one_hands_over(
 
 
 async def test_a_commit_that_lost_its_shard_changes_nothing(
-    log: EmbeddedLog, pool: asyncpg.Pool, clock: HandClock
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:
     toy = Toy()
     async with running(toy, log, pool, clock) as runner:
@@ -218,7 +228,7 @@ async def test_a_commit_that_lost_its_shard_changes_nothing(
 
 
 async def test_what_the_database_refuses_is_set_aside_and_the_rest_goes_on(
-    log: EmbeddedLog, pool: asyncpg.Pool, clock: HandClock
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:
     await pool.execute("ALTER TABLE toy.seen ADD CHECK (body <> 'poison')")
     toy = Toy()
@@ -231,7 +241,7 @@ async def test_what_the_database_refuses_is_set_aside_and_the_rest_goes_on(
 
 
 async def test_an_undecodable_record_becomes_a_dead_letter_with_its_reason(
-    log: EmbeddedLog, pool: asyncpg.Pool, clock: HandClock
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:
     toy = Toy()
     async with running(toy, log, pool, clock):
@@ -244,7 +254,7 @@ async def test_an_undecodable_record_becomes_a_dead_letter_with_its_reason(
 
 
 async def test_a_timer_fires_only_after_what_was_in_the_log_when_it_was_due(
-    log: EmbeddedLog, pool: asyncpg.Pool, clock: HandClock
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:
     toy = Toy()
     await log.append(EVENTS, [record(2, f"e{n}") for n in range(1200)])
@@ -255,7 +265,7 @@ async def test_a_timer_fires_only_after_what_was_in_the_log_when_it_was_due(
 
 
 async def test_an_outbox_left_by_a_crash_is_relayed_by_the_next_owner(
-    log: EmbeddedLog, pool: asyncpg.Pool, clock: HandClock
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:
     await pool.execute("INSERT INTO toy.shard (shard, out_seq) VALUES (0, 2)")
     await pool.executemany(

@@ -88,7 +88,7 @@ async def test_has_is_asked_behind_the_mails_handed_over_before(
 ) -> None:
     await client.begin()
     await client.write(mail(message_id="<late@example.com>") + b"\r\n.\r\n")
-    while not inbox._store.pending:  # noqa: ASYNC110 -- turns of the loop, no wait
+    while not inbox._store.pending:
         await asyncio.sleep(0)
     assert await inbox.has("<late@example.com>"), "it was not yet answered, and is known"
     assert (await client.reply()).startswith("250")
@@ -149,7 +149,7 @@ async def test_closing_answers_for_what_was_handed_over_whole(
         client = await Client.connect(inbox.smtp_port)
         await client.begin()
         await client.write(mail(message_id="<last@example.com>") + b"\r\n.\r\n")
-        while not inbox._store.pending:  # noqa: ASYNC110 -- turns of the loop, no wait
+        while not inbox._store.pending:
             await asyncio.sleep(0)
     assert (await client.reply()).startswith("250")
     assert (await client.reply()).startswith("421 4.3.2")

@@ -31,7 +31,7 @@ CATALOGUE: dict[str, str] = {
     "CHAPPE_SECRET_KEY": "seals links and secrets at rest; keep it with the database",
     "CHAPPE_SHARDS": "shards and partitions, fixed when an installation is created (default 64)",
     "CHAPPE_LOG_LEVEL": "debug, info (default), warning or error",
-    "CHAPPE_URL": "clients: where the server is",
+    "CHAPPE_URL": "clients, and services that ask one another: where the server is",
     "CHAPPE_TOKEN": "clients: the Bearer token",
 }
 
@@ -91,6 +91,7 @@ class Settings(BaseModel):
     kafka_ca_file: Path | None = None
     data: Path | None = None
     public_url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
+    url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
     smtp_url: SecretStr | None = None
     delivery: Literal["live", "allowlist", "capture"] = "live"
     admin_token: SecretStr | None = None
