@@ -54,8 +54,8 @@ def own_kafka() -> Generator[kafka.KafkaBroker]:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A throw-away server for this run. ``CHAPPE_TEST_DATABASE_URL`` names another to use."""
-    given = os.environ.get("CHAPPE_TEST_DATABASE_URL")
+    """A throw-away server for this run. ``TEST_DATABASE_URL`` names another to use."""
+    given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield given
         return
