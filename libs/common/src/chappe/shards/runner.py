@@ -53,6 +53,13 @@ LOST_ERRORS = (
     OSError,
     TimeoutError,
 )
+LEAVING_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -174,7 +181,7 @@ class ShardRunner:
                 await self._drop(list(held))
                 await self._store.leave()  # first, so that who hears of the freed counts without us
                 await self._store.let_go(held)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except LEAVING_ERRORS:
             logger.warning("Could not let the shards go; others take them when the lease ends")
 
     async def _keep_leases(self) -> None:

@@ -1,0 +1,39 @@
+"""``chappe messages``: every email asked for, and what became of it."""
+
+from typing import Annotated
+
+import typer
+
+from chappe_cli import show
+from chappe_cli.quoting import path_part
+from chappe_cli.server import connect
+
+app = typer.Typer(help="Emails that were asked for, and what became of them.")
+
+MESSAGES = "/api/v1/messages"
+
+
+@app.command("list", epilog="Example:  chappe messages list --state in_doubt")
+def list_(
+    contact: Annotated[str | None, typer.Option(help="REF of a contact.")] = None,
+    state: Annotated[str | None, typer.Option(help="pending, accepted, in_doubt, …")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=500)] = 50,
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """The newest first."""
+    with connect() as api:
+        found = api.get(MESSAGES, contact=contact, state=state, limit=limit)
+    if as_json:
+        show.document(found, as_json=True)
+    else:
+        show.rows(found["items"], ("id", "state", "journey", "step", "reason"), as_json=False)
+
+
+@app.command("show", epilog="Example:  chappe messages show m_…")
+def show_(
+    message: Annotated[str, typer.Argument(help="A message's id.")], *, as_json: show.Json = False
+) -> None:
+    """One message."""
+    with connect() as api:
+        show.document(api.get(f"{MESSAGES}/{path_part(message)}"), as_json=as_json)

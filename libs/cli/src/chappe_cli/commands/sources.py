@@ -1,0 +1,131 @@
+"""``chappe sources``: where events come from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from chappe_cli import show
+from chappe_cli.failure import Failure
+from chappe_cli.server import connect
+
+app = typer.Typer(help="Where events come from: shops and write keys.")
+
+SOURCES = "/api/v1/sources"
+Ref = Annotated[str, typer.Argument(help="A source's id or name.")]
+
+
+@app.command(epilog="Example:  chappe sources add shopify --name my-shop --secret shpss_…")
+def add(
+    kind: Annotated[str, typer.Argument(help="shopify, segment, …")],
+    name: Annotated[str, typer.Option(help="A name of your choice.")],
+    secret: Annotated[str | None, typer.Option(help="The vendor's secret, or your own.")] = None,
+    domain: Annotated[
+        list[str] | None, typer.Option(help="A host that links may lead to; repeatable.")
+    ] = None,
+    *,
+    public: Annotated[bool, typer.Option("--public", help="A browser's key.")] = False,
+    as_json: show.Json = False,
+) -> None:
+    """Add a source, and read what to paste where."""
+    wanted = {"kind": kind, "name": name, "domains": domain or [], "public": public}
+    if secret is not None:
+        wanted["secret"] = secret
+    with connect() as api:
+        show.document(api.post(SOURCES, wanted), as_json=as_json)
+
+
+@app.command("list", epilog="Example:  chappe sources list --json")
+def list_(*, as_json: show.Json = False) -> None:
+    """Every source."""
+    with connect() as api:
+        found = list(api.every(SOURCES))
+    show.rows(found, ("id", "kind", "name", "state", "accepted", "status"), as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe sources status my-shop")
+def status(ref: Ref, *, as_json: show.Json = False) -> None:
+    """How a source is doing, in words."""
+    with connect() as api:
+        show.document(api.get(f"{SOURCES}/{ref}"), as_json=as_json)
+
+
+@app.command("set-secret", epilog="Example:  chappe sources set-secret my-shop --secret shpss_…")
+def set_secret(
+    ref: Ref,
+    secret: Annotated[str, typer.Option(help="The vendor's secret.")],
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """Give a source its vendor's secret; an old one is taken for another day."""
+    with connect() as api:
+        show.document(api.post(f"{SOURCES}/{ref}/secret", {"secret": secret}), as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe sources rotate my-site")
+def rotate(ref: Ref, *, as_json: show.Json = False) -> None:
+    """Make a new secret where we issue it; the old one is taken for another day."""
+    with connect() as api:
+        show.document(api.post(f"{SOURCES}/{ref}/secret", {}), as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe sources pause my-shop")
+def pause(ref: Ref, *, as_json: show.Json = False) -> None:
+    """Keep what comes and resolve nothing; the shop still hears 200."""
+    _change(ref, "pause", "paused", as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe sources resume my-shop")
+def resume(ref: Ref, *, as_json: show.Json = False) -> None:
+    """Go on after a pause."""
+    _change(ref, "resume", "active", as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe sources delete my-shop")
+def delete(ref: Ref, *, as_json: show.Json = False) -> None:
+    """Forget a source and its secrets; its deliveries are answered 410 from now on."""
+    with connect() as api:
+        api.delete(f"{SOURCES}/{ref}")
+    show.document({"source": ref, "state": "deleted"}, as_json=as_json)
+
+
+@app.command(
+    "try", epilog="Example:  chappe sources try shopify --body order.json -H 'X-Shopify-Topic: …'"
+)
+def try_(
+    kind: Annotated[str, typer.Argument(help="shopify, segment, …")],
+    body: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The delivery's body.")],
+    header: Annotated[
+        list[str] | None, typer.Option("--header", "-H", help="'Name: value'; repeatable.")
+    ] = None,
+    secret: Annotated[str | None, typer.Option(help="The source's secret.")] = None,
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """Verify and normalise one delivery, storing nothing; needs no server."""
+    from chappe_ingest.tryout import try_source
+
+    headers: dict[str, str] = {}
+    for each in header or []:
+        name, colon, value = each.partition(":")
+        if not colon:
+            raise Failure(f"--header {each!r} is not 'Name: value'")
+        headers[name.strip()] = value.strip()
+    try:
+        found = try_source(kind, body.read_bytes(), headers, secret)
+    except ValueError as error:
+        raise Failure(str(error)) from error
+    if as_json:
+        show.document(found, as_json=True)
+        return
+    show.document({name: found[name] for name in ("verified", "reason", "answer")}, as_json=False)
+    for event in found["events"]:
+        show.line(event)
+    for warning in found["warnings"]:
+        print(f"warning: {warning}")
+
+
+def _change(ref: str, how: str, state: str, *, as_json: bool) -> None:
+    with connect() as api:
+        api.post(f"{SOURCES}/{ref}/{how}")
+    show.document({"source": ref, "state": state}, as_json=as_json)
