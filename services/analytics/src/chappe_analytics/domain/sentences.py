@@ -112,7 +112,8 @@ def _with_detail(event: Event) -> str:
         case "email.opened":
             return _engaged(data, "Opened the mail", "A machine opened the mail")
         case "email.clicked":
-            link = _text(data, "url") or "a link"
+            # The query of a recovery link is a key to the cart: a sentence is read aloud.
+            link = (_text(data, "url") or "a link").partition("?")[0]
             return _engaged(data, f"Clicked {link}", f"A machine clicked {link}")
         case name if name in _MAILS:
             reason = _text(data, "reason")
