@@ -42,6 +42,8 @@ OWN_USER = "pgserver"
 SOCKETS_LINE, STATUS_LINE = 4, 7
 """Of ``postmaster.pid``, counted from 0."""
 PASS_THROUGH = 0o011
+MAY_NOT_RUN = 126
+"""What a shell answers for a program it may not execute."""
 PROC = Path("/proc")
 HAS_PROC = (PROC / "self").exists()
 
@@ -276,19 +278,22 @@ class EmbeddedPostgres:
         through a file: the server would keep a pipe open for as long as it lives.
         """
         with tempfile.TemporaryFile() as output:
-            done = subprocess.run(  # noqa: S603 - Postgres's own programs
-                [str(self._binaries / program), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd="/",
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
-                start_new_session=True,
-                user=self._owner.uid,
-                group=self._owner.gid,
-                extra_groups=None if self._owner.uid is None else [],
-                check=False,
-            )
+            try:
+                done = subprocess.run(  # noqa: S603 - Postgres's own programs
+                    [str(self._binaries / program), *arguments],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    cwd="/",
+                    env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+                    start_new_session=True,
+                    user=self._owner.uid,
+                    group=self._owner.gid,
+                    extra_groups=None if self._owner.uid is None else [],
+                    check=False,
+                )
+            except PermissionError as error:  # the user it runs as does not get to the program
+                return MAY_NOT_RUN, str(error)
             output.seek(0)
             return done.returncode, output.read().decode("utf-8", "replace")
 
