@@ -5,6 +5,7 @@ A *derived* id is a hash of what it stands for, so that asking twice is asking o
 """
 
 import base64
+import functools
 import hashlib
 import secrets
 from collections.abc import Callable
@@ -20,6 +21,9 @@ StepId = NewType("StepId", str)
 Shard: TypeAlias = int
 
 DEFAULT_WORKSPACE = WorkspaceId("default")
+
+REMEMBERED_KEYS = 16_384
+"""One contact's records come in runs; murmur2 in Python costs as much as decoding an event."""
 
 NewId: TypeAlias = Callable[[str], str]
 """Makes a fresh id with the prefix it is given: ``new_id("c_")``."""
@@ -44,6 +48,7 @@ def _letters(raw: bytes) -> str:
     return base64.b32encode(raw).decode("ascii").rstrip("=").lower()
 
 
+@functools.lru_cache(maxsize=REMEMBERED_KEYS)
 def partition_of(key: bytes, partitions: int) -> Shard:
     """Kafka's default partitioner: murmur2 of the key, as the Java client computes it."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
