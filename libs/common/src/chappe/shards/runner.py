@@ -35,7 +35,9 @@ TICK_SECONDS = 3.0
 EXCLUSIVE_LEASE = dt.timedelta(seconds=90)
 EXCLUSIVE_TICK_SECONDS = 30.0
 FLUSH_SECONDS = 1.0
-POSITIONS_SECONDS = 5.0
+POSITIONS_SECONDS = 10.0
+"""Between one stream's positions and the next one's: nobody resumes from them, and on Kafka
+each costs milliseconds that a mail would wait for."""
 IDLE_SECONDS_MAX = 30.0
 DEADLOCK_RERUNS_MAX = 5
 OUTBOX_PAGE = 1_000
@@ -273,18 +275,17 @@ class ShardRunner:
         """For lag tools and for ``trim``; nobody resumes from these."""
         told: dict[Stream, dict[int, int]] = {}
         while True:
-            await asyncio.sleep(POSITIONS_SECONDS)
             for stream in self._processor.inputs:
+                await asyncio.sleep(POSITIONS_SECONDS)
                 held = {o.shard: o.next_offsets.get(stream, 0) for o in self._owned.values()}
-                if not held or held == told.get(stream):
-                    continue
                 try:
-                    await self._broker.publish_position(self._processor.name, stream, held)
-                    ends = await self._broker.end_offsets(stream)
+                    if held and held != told.get(stream):
+                        await self._broker.publish_position(self._processor.name, stream, held)
+                        told[stream] = held
+                    ends = await self._broker.end_offsets(stream) if held else {}
                 except BrokerError as error:
                     logger.warning("Could not publish positions", stream=stream, error=str(error))
                     continue
-                told[stream] = held
                 lag = sum(max(0, ends.get(shard, 0) - at) for shard, at in held.items())
                 self._metrics.lag.labels(stream).set(lag)
 
