@@ -18,7 +18,7 @@ from chappe.testing import kafka
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """aiokafka leaves a socket to the collector when its ``stop`` is cut short on a busy machine."""
+    """aiokafka leaves a socket to the collector when its ``stop`` is cut short: a busy machine."""
     late = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     for item in items:
         if item.get_closest_marker("kafka") is not None:

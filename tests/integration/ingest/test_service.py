@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import datetime as dt
+import hmac
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -14,13 +16,15 @@ import pytest
 
 from chappe.broker.memory import MemoryBroker
 from chappe.clock import HandClock, WallClock
-from chappe.events import Event, decode_event
-from chappe.events.streams import EVENTS
+from chappe.events import Event, Stream, decode_event
+from chappe.events.streams import EVENTS, EVENTS_BULK
 from chappe.service import Context, Service
 from chappe.settings import load_settings
 from chappe.shards import unwrap
 from chappe.tokens import Tokens, Vault
+from chappe_ingest.adapters.sources import Sources
 from chappe_ingest.bootstrap import edge, migrate, resolver
+from chappe_ingest.domain.sources import KINDS
 from tests.unit.ingest.shop import checkout, order, signature
 
 pytestmark = pytest.mark.integration
@@ -65,13 +69,19 @@ class Place:
 
     async def events(self) -> list[Event]:
         """Everything published, once all that was sent is applied."""
+        return await self._published(EVENTS)
+
+    async def bulk(self) -> list[Event]:
+        return await self._published(EVENTS_BULK)
+
+    async def _published(self, stream: Stream) -> list[Event]:
         async with asyncio.timeout(PATIENCE_SECONDS):
             while await self.resolver.busy() is not None:
                 await asyncio.sleep(0.01)
         return [
             decode_event(unwrap(record.value)[1])
             for partition in range(PARTITIONS)
-            for record in self.broker.log(EVENTS, partition).slice(0, 10_000)
+            for record in self.broker.log(stream, partition).slice(0, 10_000)
         ]
 
 
@@ -150,12 +160,57 @@ async def test_a_source_says_what_to_paste_where_and_shows_its_secret_once(place
 async def test_a_vendor_s_secret_may_come_later(place: Place) -> None:
     shop = await place.source("shopify", "atelier")
     body = order(1, "a@example.com")
-    assert await place.shopify(shop | {"secret": "late"}, "orders/create", body) == 401
+    assert await place.shopify(shop | {"secret": "late"}, "orders/create", body) == 200
+    assert await place.shopify(shop | {"secret": "forged"}, "orders/create", {"id": 2}) == 200
+    assert await place.events() == []
+    rows = await place.context.pool.fetch("SELECT sealed FROM ingest.quarantine")
+    assert len(rows) == 2
+    assert all(b"a@example.com" not in row["sealed"] for row in rows)
     shown = (await place.api("GET", "/api/v1/sources/atelier")).json()
     assert (shown["state"], "set-secret" in shown["status"]) == ("awaiting_secret", True)
     done = await place.api("POST", "/api/v1/sources/atelier/secret", {"secret": "late"})
     assert done.status_code == 200
-    assert await place.shopify(shop | {"secret": "late"}, "orders/create", body) == 200
+    (event,) = await place.events()
+    assert (event.name, event.flags.unverified) == ("order.placed", False)
+    assert await place.shopify(shop | {"secret": "late"}, "checkouts/create", checkout("t")) == 200
+    assert len(await place.events()) == 2
+
+
+async def test_a_disabled_source_says_what_the_vendor_will_do(place: Place) -> None:
+    shop = await place.source("shopify", "atelier", secret="s")
+    answer = await place.api("POST", "/api/v1/sources/atelier/disable")
+    assert "Shopify tries again for 4 hours" in answer.json()["warning"]
+    assert await place.shopify(shop, "orders/create", {"id": 1}) == 403
+    await place.api("POST", "/api/v1/sources/atelier/resume")
+    assert await place.shopify(shop, "orders/create", {"id": 1}) == 200
+
+
+async def test_an_old_secret_can_be_ended_at_once(place: Place) -> None:
+    shop = await place.source("shopify", "atelier", secret="one")
+    wanted = {"secret": "two", "old_lives_seconds": 0}
+    await place.api("POST", "/api/v1/sources/atelier/secret", wanted)
+    assert await place.shopify(shop | {"secret": "one"}, "orders/create", {"id": 1}) == 401
+    assert await place.shopify(shop | {"secret": "two"}, "orders/create", {"id": 1}) == 200
+
+
+async def test_a_shop_s_api_token_is_sealed_and_never_shown(place: Place) -> None:
+    shop = await place.source("shopify", "atelier", secret="s", api_token="shpat_1")
+    store = Sources(place.context.pool, place.context.vault)
+    assert await store.api_token(shop["id"]) == "shpat_1"
+    sealed = await place.context.pool.fetchval("SELECT api_token FROM ingest.source")
+    assert b"shpat_1" not in sealed
+    assert "shpat_1" not in (await place.api("GET", "/api/v1/sources/atelier")).text
+    path = "/api/v1/sources/atelier/api-token"
+    assert (await place.api("PUT", path, {"api_token": None})).status_code == 204
+    assert await store.api_token(shop["id"]) is None
+
+
+async def test_a_source_s_domains_can_change(place: Place) -> None:
+    await place.source("shopify", "atelier", secret="s")
+    path = "/api/v1/sources/atelier/domains"
+    assert (await place.api("PUT", path, {"domains": ["Shop.Example"]})).status_code == 204
+    assert (await place.api("PUT", path, {"domains": ["https://x"]})).status_code == 422
+    assert (await place.api("GET", "/api/v1/sources/atelier")).json()["domains"] == ["shop.example"]
 
 
 async def test_a_rotated_secret_leaves_the_old_one_a_day(place: Place) -> None:
@@ -206,8 +261,10 @@ async def test_a_deleted_source_is_gone_and_its_name_free(place: Place) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "hint"),
     [
-        ({"kind": "woocommerce", "name": "w"}, 422, "shopify, segment"),
+        ({"kind": "nonesuch", "name": "w"}, 422, "shopify"),
         ({"kind": "shopify"}, 422, "name"),
+        ({"kind": "shopify", "name": "a", "config": {"x": 1}}, 422, "takes none"),
+        ({"kind": "segment", "name": "a", "secret": "two words"}, 422, "write key"),
         ({"kind": "shopify", "name": "a b"}, 422, "name"),
         ({"kind": "shopify", "name": "a", "domains": ["https://x"]}, 422, "shop.example.com"),
         ({"kind": "shopify", "name": "a", "secret": ""}, 422, "secret"),
@@ -312,3 +369,154 @@ async def test_both_processes_say_whether_they_are_ready(place: Place) -> None:
 
 async def test_metrics_are_exposed(place: Place) -> None:
     assert "chappe_ingest_deliveries_total" in (await place.http.get("/metrics")).text
+
+
+async def letters_of(place: Place) -> list[dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    path = "/api/v1/dead-letters/resolver"
+    return (await place.letters.get(path, headers=headers)).json()["items"]
+
+
+async def replay(place: Place, path: str, body: Any) -> httpx.Response:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    path = f"/api/v1/dead-letters/resolver/{path}"
+    return await place.letters.post(path, json=body, headers=headers)
+
+
+async def test_a_dead_letter_is_shown_without_the_person_in_it(place: Place) -> None:
+    shop = await place.source("shopify", "atelier", secret="s")
+    await place.api("POST", "/api/v1/sources/atelier/pause")
+    await place.shopify(shop, "orders/create", order(7, "zoe@example.com"))
+    await place.events()
+    (letter,) = await letters_of(place)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    path = f"/api/v1/dead-letters/resolver/{letter['id']}"
+    shown = await place.letters.get(path, headers=headers)
+    assert "zoe@example.com" not in shown.text
+    assert shown.json()["headers"]["x-shopify-topic"] == "orders/create"
+    assert shown.json()["body"]["id"] == "7"
+    assert (await place.letters.get(f"{path}x", headers=headers)).status_code == 404
+    other = headers | {"Chappe-Workspace": "other"}
+    assert (await place.letters.get(path, headers=other)).status_code == 404
+
+
+async def test_what_a_paused_source_kept_is_replayed_in_order_and_once(place: Place) -> None:
+    shop = await place.source("shopify", "atelier", secret="s")
+    await place.api("POST", "/api/v1/sources/atelier/pause")
+    for number in range(3):
+        await place.shopify(shop, "checkouts/update", checkout("t", f"a{number}@example.com"))
+    await place.shopify(shop, "orders/create", order(1, "a@example.com"))
+    assert await place.events() == []
+    await place.api("POST", "/api/v1/sources/atelier/resume")
+    answer = await replay(place, "replay", {"source": "atelier"})
+    assert answer.json() == {"replayed": 4, "unusable": 0, "more": False}
+    events = await place.events()
+    assert sorted(e.name for e in events) == ["checkout.updated"] * 3 + ["order.placed"]
+    assert not any(event.flags.historical for event in events)
+    updates = [e.identifiers for e in events if e.name == "checkout.updated"]
+    assert len(updates) == 3
+    again = await replay(place, "replay", {"all": True})
+    assert again.json()["replayed"] == 0
+    assert all(letter["replayed_at"] for letter in await letters_of(place))
+
+
+async def test_a_letter_replayed_without_effects_is_history(place: Place) -> None:
+    shop = await place.source("shopify", "atelier", secret="s")
+    await place.api("POST", "/api/v1/sources/atelier/pause")
+    await place.shopify(shop, "orders/create", order(1, "a@example.com"))
+    await place.events()
+    (letter,) = await letters_of(place)
+    answer = await replay(place, f"{letter['id']}/replay", {"effects": False})
+    assert answer.json()["replayed"] == 1
+    assert await place.events() == []
+    (event,) = await place.bulk()
+    assert event.flags.historical
+
+
+async def test_a_letter_that_still_means_nothing_comes_back(place: Place) -> None:
+    shop = await place.source("shopify", "atelier", secret="s")
+    await place.shopify(shop, "orders/create", b"{")
+    await place.events()
+    answer = await replay(place, "replay", {"reason": "not json"})
+    assert answer.json()["replayed"] == 1
+    await place.events()
+    assert len(await letters_of(place)) == 2
+
+
+async def test_a_replay_says_which(place: Place) -> None:
+    for body in ({}, {"all": True, "source": "x"}, {"effects": False}):
+        assert (await replay(place, "replay", body)).status_code == 422
+    assert (await replay(place, "nobody/replay", {})).status_code == 404
+
+
+async def test_an_uninstalled_app_pauses_its_source_and_says_so(place: Place) -> None:
+    shop = await place.source("shopify", "atelier", secret="s")
+    assert (
+        await place.shopify(shop, "app/uninstalled", {"id": 1, "domain": "a.myshopify.com"}) == 200
+    )
+    await place.events()
+    shown = (await place.api("GET", "/api/v1/sources/atelier")).json()
+    assert shown["state"] == "paused"
+    assert "uninstalled" in shown["status"]
+    await place.api("POST", "/api/v1/sources/atelier/resume")
+    shown = (await place.api("GET", "/api/v1/sources/atelier")).json()
+    assert (shown["state"], "uninstalled" in shown["status"]) == ("active", False)
+
+
+async def test_each_kind_s_secret_is_made_or_awaited_as_its_vendor_wants(place: Place) -> None:
+    states: dict[str, str] = {}
+    for kind in KINDS:
+        made = await place.source(kind, kind)
+        shown = (await place.api("GET", f"/api/v1/sources/{kind}")).json()
+        states[kind] = shown["state"]
+        assert (made["secret"] is None) == (shown["state"] == "awaiting_secret")
+        if made["secret"] and kind != "segment":
+            assert any(made["secret"] in step for step in made["setup"])
+    ours = {kind for kind, state in states.items() if state == "active"}
+    assert {"woocommerce", "segment", "cloudevents", "generic"} <= ours
+    assert states["shopify"] == states["stripe"] == "awaiting_secret"
+
+
+async def test_a_woocommerce_ping_is_answered_and_means_nothing(place: Place) -> None:
+    shop = await place.source("woocommerce", "boutique")
+    path = shop["url"].removeprefix(place.context.public_url)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = await place.http.post(path, content=b"webhook_id=7", headers=form)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert await place.events() == []
+
+
+async def test_a_standard_webhooks_sender_signs_with_the_secret_of_ours(place: Place) -> None:
+    made = await place.source("cloudevents", "events")
+    body = json.dumps(
+        {
+            "specversion": "1.0",
+            "id": "1",
+            "source": "/shop",
+            "type": "order.placed",
+            "data": {"email": "a@example.com", "order_id": "7"},
+        }
+    )
+    at = str(int(dt.datetime.now(dt.UTC).timestamp()))
+    key = base64.b64decode(made["secret"].removeprefix("whsec_"))
+    digest = hmac.digest(key, f"msg_1.{at}.{body}".encode(), "sha256")
+    signed = "v1," + base64.b64encode(digest).decode()
+    headers = {
+        "Content-Type": "application/cloudevents+json",
+        "webhook-id": "msg_1",
+        "webhook-timestamp": at,
+        "webhook-signature": signed,
+    }
+    path = made["url"].removeprefix(place.context.public_url)
+    assert (await place.http.post(path, content=body, headers=headers)).status_code == 200
+    (event,) = await place.events()
+    assert event.name == "order.placed"
+
+
+async def test_a_generic_source_is_read_by_its_mapping_and_a_bad_one_is_refused(
+    place: Place,
+) -> None:
+    wanted = {"kind": "generic", "name": "g", "config": {"colour": "red"}}
+    answer = await place.api("POST", "/api/v1/sources", wanted)
+    assert answer.status_code == 422
+    assert "body.config" in answer.text

@@ -18,7 +18,9 @@ from chappe.ids import DEFAULT_WORKSPACE, SourceId
 from chappe.shards import unwrap
 from chappe.tokens import Tokens
 from chappe_ingest.application.inlet import Inlet
+from chappe_ingest.application.quarantine import HeldDelivery, Quarantine
 from chappe_ingest.application.source_table import SourceTable
+from chappe_ingest.application.spool import Spool, Volume
 from chappe_ingest.application.tally import Seen, Tally
 from chappe_ingest.domain.source import Secret, Source, SourceState
 from chappe_ingest.entrypoints.calls import Calls
@@ -58,6 +60,34 @@ class Store:
         self.seen.update(seen)
 
 
+class Held:
+    """The quarantine in memory, with room for ``room`` deliveries."""
+
+    def __init__(self) -> None:
+        self.room = 3
+        self.deliveries: dict[SourceId, list[HeldDelivery]] = {}
+
+    async def add(self, source: SourceId, held: HeldDelivery) -> bool:
+        mine = self.deliveries.setdefault(source, [])
+        if len(mine) >= self.room:
+            return False
+        mine.append(held)
+        return True
+
+    async def of(self, source: SourceId) -> Sequence[HeldDelivery]:
+        return list(self.deliveries.get(source, ()))
+
+    async def forget(self, source: SourceId, ids: Sequence[str]) -> None:
+        left = [each for each in self.deliveries.get(source, ()) if each.id not in ids]
+        self.deliveries[source] = left
+
+    async def sources(self) -> Sequence[SourceId]:
+        return [source for source, held in self.deliveries.items() if held]
+
+    async def forget_old(self, days: int) -> None:
+        del days
+
+
 def source(kind: str, secret: str | None, **fields: Any) -> Source:
     given: dict[str, Any] = {
         "id": SourceId(f"src_{kind}"),
@@ -82,21 +112,37 @@ class Door:
         self.tokens = Tokens(b"0123456789abcdef")
         self.table = SourceTable(self.store, self.wall)
         self.tally = Tally(self.store)
-        numbers = itertools.count(1)
+        self.held = Held()
+        self._numbers = itertools.count(1)
+        self._open(None)
 
-        def new_id(prefix: str) -> str:
-            return f"{prefix}{next(numbers)}"
+    def with_spool(self, volume: Volume) -> Spool:
+        """From now on the door has a spool; stop it at the end."""
+        spool = Spool(volume, self.broker, self.wall)
+        spool.start()
+        self._open(spool)
+        return spool
 
+    def _new_id(self, prefix: str) -> str:
+        return f"{prefix}{next(self._numbers)}"
+
+    def _open(self, spool: Spool | None) -> None:
         self.inlet = Inlet(
-            broker=self.broker, business=self.business, wall=self.wall, new_id=new_id
+            broker=self.broker,
+            business=self.business,
+            wall=self.wall,
+            new_id=self._new_id,
+            spool=spool,
         )
         readers = Readers(
-            tokens=self.tokens, inlet=self.inlet, business=self.business, new_id=new_id
+            tokens=self.tokens, inlet=self.inlet, business=self.business, new_id=self._new_id
         )
+        self.quarantine = Quarantine(self.held, self.inlet, self.business, self.wall, self._new_id)
         webhooks = Webhooks(
             sources=self.table,
             inlet=self.inlet,
             tally=self.tally,
+            quarantine=self.quarantine,
             wall=self.wall,
             business=self.business,
         )

@@ -8,9 +8,10 @@ import pytest
 
 from chappe.ids import partition_of
 from chappe_ingest.application import inlet
+from chappe_ingest.domain.rates import VISITOR
 from chappe_ingest.domain.source import Secret, SourceState
 from chappe_ingest.entrypoints import asgi
-from tests.unit.ingest.door import PARTITIONS, Door, basic, later, source
+from tests.unit.ingest.door import PARTITIONS, Answer, Door, basic, later, source
 from tests.unit.ingest.shop import NOW, SECRET, checkout, signature
 
 IN = "/in/src_shopify"
@@ -120,11 +121,68 @@ async def test_a_deleted_source_is_gone() -> None:
     assert (await door.post(IN, BODY, signed(BODY))).status == 410
 
 
-async def test_a_source_that_waits_for_its_secret_verifies_nothing() -> None:
+async def test_what_comes_before_the_secret_is_held_and_passed_on_once_it_verifies() -> None:
     door = Door(source("shopify", None, state=SourceState.AWAITING_SECRET))
-    answer = await door.post(IN, BODY, signed(BODY, secret=""))
-    assert answer.status == 401
-    assert "no secret yet" in answer.json()["detail"]
+    assert (await door.post(IN, BODY, signed(BODY))).status == 200
+    assert (await door.post(IN, BODY, signed(BODY, secret="forged"))).status == 200
+    assert door.stored() == []
+    door.business.set(later(60))
+    assert await door.quarantine.release(source("shopify", SECRET)) == 1
+    (raw,) = door.raws()
+    assert raw.verified is True
+    assert raw.received_at == NOW
+    assert raw.headers == {"x-shopify-topic": "checkouts/create"}
+    assert len(await door.held.of(raw.source)) == 1
+    await door.quarantine.release_all([source("shopify", SECRET)])
+    assert len(door.raws()) == 1
+
+
+async def test_a_full_quarantine_asks_the_sender_to_come_again() -> None:
+    door = Door(source("shopify", None, state=SourceState.AWAITING_SECRET))
+    answers = [await door.post(IN, BODY) for _ in range(4)]
+    assert [each.status for each in answers] == [200, 200, 200, 503]
+    await door.tally.flush()
+    (seen,) = door.store.seen.values()
+    assert "quarantine" in (seen.refused_because or "")
+
+
+async def test_a_secret_set_elsewhere_ends_the_waiting_without_a_restart() -> None:
+    door = Door(source("shopify", None, state=SourceState.AWAITING_SECRET))
+    await door.table.refresh()
+    door.table._refreshed = float("-inf")
+    door.store.sources = [source("shopify", SECRET)]
+    assert (await door.post(IN, BODY, signed(BODY))).status == 200
+    assert len(door.raws()) == 1
+
+
+async def test_a_disabled_source_refuses() -> None:
+    off = SourceState.DISABLED
+    door = Door(source("shopify", SECRET, state=off), source("segment", "wk_1", state=off))
+    assert (await door.post(IN, BODY, signed(BODY))).status == 403
+    assert (await door.post("/v1/track", b"{}", basic("wk_1"))).status == 403
+    assert door.stored() == []
+
+
+async def test_a_head_of_too_many_letters_is_refused() -> None:
+    door = Door()
+    answer = await door.post(IN, BODY, signed(BODY) | {"X-Long": "x" * 20_000})
+    assert answer.status == 431
+
+
+async def test_a_public_key_is_slowed_down_per_visitor_and_others_are_not() -> None:
+    door = Door(source("segment", "wk_pub", public=True))
+    body = b'{"type":"page","anonymousId":"a"}'
+    path, keys = "/v1/page", [*basic("wk_pub").items(), ("Content-Type", "application/json")]
+
+    async def call(client: str) -> Answer:
+        return await door.knock("POST", path, headers=keys, body=[body], client=client)
+
+    answers = [await call("203.0.113.1") for _ in range(int(VISITOR.burst) + 20)]
+    assert answers[0].status == 200
+    assert answers[-1].status == 429
+    assert int(answers[-1].headers["retry-after"]) >= 1
+    assert "x-ratelimit-reset" in answers[-1].headers
+    assert (await call("203.0.113.2")).status == 200
 
 
 async def test_why_the_last_delivery_failed_is_told_in_words() -> None:

@@ -5,6 +5,7 @@ from chappe.events import Consent, ConsentState, Event, RawRecord, claim_of, enc
 from chappe.ids import DEFAULT_WORKSPACE
 from chappe_ingest.application.resolving import (
     Held,
+    Known,
     Outcome,
     Refused,
     Understood,
@@ -12,7 +13,6 @@ from chappe_ingest.application.resolving import (
     touched,
     understand,
 )
-from chappe_ingest.domain.links import Links
 from tests.unit.ingest.shop import NOW, at, checkout, customer, order, raw, segment, shopify
 
 
@@ -24,7 +24,7 @@ class Resolver:
         self.outcome = Outcome()
 
     def hears(self, delivery: RawRecord) -> list[Event]:
-        found = understand(delivery, lambda _: Links())
+        found = understand(delivery, lambda _: Known())
         assert isinstance(found, Understood), found
         touched([found])
         events = decide(found, self.held, self.outcome)
@@ -196,7 +196,7 @@ def test_a_consent_with_its_own_time_is_new_by_that_time() -> None:
 
 
 def refusal(delivery: RawRecord) -> Refused:
-    found = understand(delivery, lambda _: Links())
+    found = understand(delivery, lambda _: Known())
     assert isinstance(found, Refused)
     return found
 
@@ -211,7 +211,7 @@ def test_a_kind_nobody_knows_is_refused() -> None:
 
 def test_an_event_for_a_contact_that_does_not_exist_is_refused() -> None:
     body = {"name": "custom.x", "contact": "c_nobody"}
-    found = understand(raw("api", body, headers={}), lambda _: Links())
+    found = understand(raw("api", body, headers={}), lambda _: Known())
     assert isinstance(found, Understood)
     assert isinstance(decide(found, Held(), Outcome()), Refused)
 

@@ -273,4 +273,5 @@ def test_no_body_breaks_a_topic(topic: str, body: bytes) -> None:
     ],
 )
 def test_one_cart_s_deliveries_keep_their_order(topic: str, body: Any, wanted: str | None) -> None:
-    assert adapter.entity(topic, json.dumps(body).encode()) == wanted
+    headers = [("x-shopify-topic", topic)]
+    assert adapter.entity(json.dumps(body).encode(), headers) == wanted

@@ -71,5 +71,5 @@ def test_a_segment_batch_is_taken_apart() -> None:
 
 
 def test_an_unknown_kind_is_named_with_those_that_exist() -> None:
-    with pytest.raises(ValueError, match="shopify, segment"):
+    with pytest.raises(ValueError, match="shopify, woocommerce"):
         try_source("nosuch", b"{}", {}, None)

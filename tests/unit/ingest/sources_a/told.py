@@ -1,0 +1,38 @@
+"""What an adapter makes of a delivery, in the forms the tests compare."""
+
+import datetime as dt
+from typing import Any
+
+from chappe.events import Event
+from chappe_ingest.domain.sources.shopify_facts import Told
+from tests.unit.ingest.shop import NOW
+
+
+def names(found: Told) -> list[str]:
+    return [fact.event.name for fact in found.facts]
+
+
+def only(found: Told) -> Event:
+    (fact,) = found.facts
+    return fact.event
+
+
+def named(found: Told, name: str) -> Event:
+    return next(fact.event for fact in found.facts if fact.event.name == name)
+
+
+def meanings(found: Told, name: str) -> list[str | None]:
+    return [fact.meaning for fact in found.facts if fact.event.name == name]
+
+
+def identifiers(found: Told) -> set[tuple[str, str]]:
+    return {(each.type, each.value) for each in found.identifiers}
+
+
+def money(amount: str, currency: str | None = "EUR") -> dict[str, Any]:
+    return {"amount": amount, "currency": currency}
+
+
+def epoch(minutes: float = 0) -> int:
+    """Seconds since 1970, minutes from ``NOW``."""
+    return int((NOW + dt.timedelta(minutes=minutes)).timestamp())
