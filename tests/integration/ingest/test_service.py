@@ -18,12 +18,15 @@ from chappe.broker.memory import MemoryBroker
 from chappe.clock import HandClock, WallClock
 from chappe.events import Event, Stream, decode_event
 from chappe.events.streams import EVENTS, EVENTS_BULK
+from chappe.ids import WorkspaceId, random_id
 from chappe.service import Context, Service
 from chappe.settings import load_settings
 from chappe.shards import unwrap
 from chappe.tokens import Tokens, Vault
 from chappe_ingest.adapters.sources import Sources
+from chappe_ingest.application.inlet import Delivered, Inlet
 from chappe_ingest.bootstrap import edge, migrate, resolver
+from chappe_ingest.domain.source import Source, SourceState
 from chappe_ingest.domain.sources import KINDS
 from tests.unit.ingest.shop import checkout, order, signature
 
@@ -520,3 +523,84 @@ async def test_a_generic_source_is_read_by_its_mapping_and_a_bad_one_is_refused(
     answer = await place.api("POST", "/api/v1/sources", wanted)
     assert answer.status_code == 422
     assert "body.config" in answer.text
+
+
+async def imported(place: Place, content: str, query: str = "") -> httpx.Response:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "text/csv"}
+    path = f"/api/v1/imports{query}"
+    return await place.http.post(path, content=content.encode(), headers=headers)
+
+
+TABLE = """email;first_name;consent_email;consent_email_at;consent_email_source
+a@example.com;Ann;yes;2024-05-01T10:00:00Z;shop
+nobody;Bob;;;
+c@example.com;Cy;;;
+"""
+
+
+async def test_a_table_of_contacts_comes_in_as_history_once(place: Place) -> None:
+    dry = (await imported(place, TABLE, "?dry_run=true")).json()
+    assert (dry["taken"], dry["refused"], dry["errors"][0]["row"]) == (2, 1, 3)
+    assert await place.bulk() == []
+    for _ in range(2):
+        assert (await imported(place, TABLE)).json()["next_row"] is None
+    assert await place.events() == []
+    events = sorted(await place.bulk(), key=lambda event: event.identifiers[0].value)
+    assert [event.name for event in events] == ["contact.updated"] * 2
+    assert all(event.flags.historical for event in events)
+    assert events[0].traits == {
+        "first_name": "Ann",
+        "consent": {
+            "email": {"state": "subscribed", "at": "2024-05-01T10:00:00Z", "source": "shop"}
+        },
+    }
+
+
+async def test_an_import_that_the_log_interrupts_says_where_to_go_on(place: Place) -> None:
+    place.broker.away = True
+    stopped = (await imported(place, TABLE)).json()
+    assert (stopped["taken"], stopped["next_row"]) == (0, 2)
+    place.broker.away = False
+    done = (await imported(place, TABLE, f"?from_row={stopped['next_row']}")).json()
+    assert (done["taken"], done["next_row"]) == (2, None)
+
+
+async def test_what_is_no_table_is_refused(place: Place) -> None:
+    assert (await imported(place, "name\nA\n")).status_code == 422
+    assert (await imported(place, "")).status_code == 422
+    assert (await place.http.post("/api/v1/imports", content=b"email")).status_code == 401
+
+
+async def test_what_came_while_the_database_was_away_is_verified_by_the_resolver(
+    place: Place,
+) -> None:
+    shop = await place.source("shopify", "atelier", secret="s")
+    stranger = Source(
+        id=shop["id"],
+        workspace=WorkspaceId(""),
+        kind="",
+        name="",
+        namespace="",
+        state=SourceState.ACTIVE,
+        created_at=place.context.business.now(),
+    )
+    inlet = Inlet(
+        broker=place.broker,
+        business=place.context.business,
+        wall=place.context.wall,
+        new_id=random_id,
+    )
+    for number, secret in ((1, "s"), (2, "forged")):
+        body = json.dumps(order(number, f"a{number}@example.com")).encode()
+        headers = {
+            "check": "1",
+            "x-shopify-topic": "orders/create",
+            "x-shopify-hmac-sha256": signature(body, secret),
+        }
+        unchecked = Delivered(headers=headers, body=body, entity=None, verified=None)
+        await inlet.take(stranger, [unchecked])
+    (event,) = await place.events()
+    assert event.identifiers[0].value == "a1@example.com"
+    assert not event.flags.unverified
+    (letter,) = await letters_of(place)
+    assert "does not match" in letter["reason"]

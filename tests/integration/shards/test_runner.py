@@ -58,10 +58,14 @@ class Toy:
         self.due: dict[int, dt.datetime] = {}
         self.fired: list[tuple[int, int]] = []
         self.applied: list[str] = []
+        self.finished: list[int] = []
         self.before_commit: Callable[[], None] = lambda: None
 
     async def claimed(self, shards: Sequence[Owned]) -> None:
         pass
+
+    async def releasing(self, shards: Sequence[int]) -> None:
+        self.finished += shards
 
     async def released(self, shards: Sequence[int]) -> None:
         pass
@@ -208,10 +212,13 @@ async def test_what_a_stopped_process_lets_go_is_taken_without_waiting_for_a_tic
 async def test_two_processes_share_and_a_stopped_one_hands_over(
     log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:
-    async with running(Toy(), log, pool, clock, "a") as a:
+    first = Toy()
+    async with running(first, log, pool, clock, "a") as a:
+        await until(lambda: len(a.owned) == PARTITIONS)
         async with running(Toy(), log, pool, clock, "b") as b:
             await until(lambda: len(a.owned) == len(b.owned) == PARTITIONS // 2)
             assert not set(a.owned) & set(b.owned)
+            assert set(first.finished) == set(b.owned)
         await until(lambda: len(a.owned) == PARTITIONS)
 
 

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from chappe.events import RawRecord
 from chappe.ids import partition_of
 from chappe_ingest.application import inlet
+from chappe_ingest.application.resolving import Refused, check
 from chappe_ingest.domain.rates import VISITOR
 from chappe_ingest.domain.source import Secret, SourceState
 from chappe_ingest.entrypoints import asgi
@@ -105,9 +107,31 @@ async def test_a_database_that_is_away_stops_no_delivery() -> None:
     door = Door()
     await door.table.refresh()
     door.store.away = True
-    assert (await door.post(IN, BODY, signed(BODY))).status == 200
     door.table._refreshed = float("-inf")
-    assert (await door.post(IN, BODY, signed(BODY, secret="wrong"))).status == 401
+    assert (await door.post(IN, BODY, signed(BODY))).status == 200
+    assert door.raws()[0].verified is True
+
+
+async def test_what_cannot_be_verified_while_the_database_is_away_is_kept_to_be_checked() -> None:
+    door = Door()
+    await door.table.refresh()
+    door.store.away = True
+    door.table._refreshed = float("-inf")
+    rotated = signed(BODY, secret="rotated")
+    assert (await door.post(IN, BODY, rotated)).status == 200
+    assert (await door.post("/in/src_added_elsewhere", BODY, signed(BODY))).status == 200
+    assert (await door.post("/in/src_x", BODY, signed(BODY))).status == 404
+    first, second = door.raws()
+    assert first.verified is second.verified is None
+    good = source("shopify", "rotated")
+    found = check(first, good)
+    assert isinstance(found, RawRecord)
+    assert (found.verified, found.workspace, found.namespace) == (True, "default", "atelier")
+    assert found.headers == {"x-shopify-topic": "checkouts/create"}
+    forged = check(second, good)
+    assert isinstance(forged, Refused)
+    assert "check the secret" in forged.reason
+    assert isinstance(check(second, None), Refused)
 
 
 async def test_a_paused_source_keeps_and_answers_200() -> None:
@@ -161,6 +185,22 @@ async def test_a_disabled_source_refuses() -> None:
     assert (await door.post(IN, BODY, signed(BODY))).status == 403
     assert (await door.post("/v1/track", b"{}", basic("wk_1"))).status == 403
     assert door.stored() == []
+
+
+async def test_a_crowd_at_a_slow_door_is_asked_to_come_again() -> None:
+    door = Door()
+    door.app.crowd.most = 2
+    waiting = [
+        asyncio.create_task(door.knock("POST", IN, headers=signed(BODY).items(), silent=True))
+        for _ in range(2)
+    ]
+    await asyncio.sleep(0)
+    answer = await door.post(IN, BODY, signed(BODY))
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert (await door.post(IN, BODY, signed(BODY))).status == 200
 
 
 async def test_a_head_of_too_many_letters_is_refused() -> None:

@@ -8,6 +8,7 @@ from typing import Final
 import asyncpg
 import structlog
 
+from chappe.broker import BrokerError
 from chappe.http import Check, create_app, require_token
 from chappe.ids import random_id
 from chappe.postgres import migrate as apply_migrations
@@ -16,18 +17,26 @@ from chappe.shards import ShardRunner
 from chappe_ingest.adapters.dead_letters import PostgresDeadLetters
 from chappe_ingest.adapters.identities import PostgresIdentities
 from chappe_ingest.adapters.identity_tables import FORGET_DELIVERIES, SCHEMA, IdentityTables
+from chappe_ingest.adapters.quarantine import PostgresQuarantine
 from chappe_ingest.adapters.sources import SeenSources, Sources
-from chappe_ingest.application.inlet import Inlet
+from chappe_ingest.adapters.spool import open_volume
+from chappe_ingest.application.inlet import Inlet, LogAway
+from chappe_ingest.application.quarantine import Quarantine
+from chappe_ingest.application.replay import Replay
 from chappe_ingest.application.resolver import NAME, Resolver
 from chappe_ingest.application.source_table import REFRESH_SECONDS_IDLE, SourceTable
+from chappe_ingest.application.spool import Spool
 from chappe_ingest.application.tally import Tally
-from chappe_ingest.entrypoints import dead_letters_api, events_api, front, sources_api
+from chappe_ingest.entrypoints import dead_letters_api, events_api, front, imports_api, sources_api
 from chappe_ingest.entrypoints.calls import Calls
 from chappe_ingest.entrypoints.readers import Readers
 from chappe_ingest.entrypoints.webhooks import Webhooks
 
 DISTRIBUTION: Final = "chappe-ingest"
 FLUSH_SECONDS: Final = 5.0
+SPOOL_PATIENCE_SECONDS: Final = 3.0
+"""How long a process that stops tries to empty its spool; the rest stays on disk."""
+
 FORGET_SECONDS: Final = 600.0
 """How often deliveries older than the window are forgotten."""
 
@@ -51,14 +60,40 @@ async def edge(context: Context) -> AsyncGenerator[Service]:
     table = SourceTable(store, context.wall)
     await table.refresh()
     tally = Tally(SeenSources(store))
+    spool = await _spool(context)
     inlet = Inlet(
-        broker=context.broker, business=context.business, wall=context.wall, new_id=random_id
+        broker=context.broker,
+        business=context.business,
+        wall=context.wall,
+        new_id=random_id,
+        spool=spool,
     )
-    api = create_app("ingest", checks={"log": context.broker.ping}, distribution=DISTRIBUTION)
+
+    quarantine = Quarantine(
+        PostgresQuarantine(context.pool, context.vault),
+        inlet,
+        context.business,
+        context.wall,
+        random_id,
+    )
+
+    async def log_or_spool() -> None:
+        try:
+            await context.broker.ping()
+        except BrokerError:
+            if spool is None or spool.is_full:
+                raise
+
+    async def busy() -> str | None:
+        return f"{spool.depth} records wait in the spool" if spool and spool.depth else None
+
+    checks: dict[str, Check] = {"log": log_or_spool}
+    api = create_app("ingest", checks=checks, distribution=DISTRIBUTION)
     authorise = require_token(context.admin_token)
     desk = sources_api.SourcesDesk(
         store=store,
         table=table,
+        quarantine=quarantine,
         business=context.business,
         wall=context.wall,
         new_id=random_id,
@@ -69,6 +104,8 @@ async def edge(context: Context) -> AsyncGenerator[Service]:
         inlet=inlet, identities=PostgresIdentities(context.pool), business=context.business
     )
     api.include_router(events_api.routes(events, authorise))
+    imports = imports_api.ImportsDesk(inlet=inlet, business=context.business)
+    api.include_router(imports_api.routes(imports, authorise))
     readers = Readers(
         tokens=context.tokens, inlet=inlet, business=context.business, new_id=random_id
     )
@@ -78,6 +115,7 @@ async def edge(context: Context) -> AsyncGenerator[Service]:
                 sources=table,
                 inlet=inlet,
                 tally=tally,
+                quarantine=quarantine,
                 wall=context.wall,
                 business=context.business,
             ),
@@ -89,16 +127,31 @@ async def edge(context: Context) -> AsyncGenerator[Service]:
         },
         api,
     )
-    keeper = _Keeper(table, tally)
+    keeper = _Keeper(table, tally, spool, quarantine)
     yield Service(
         name="ingest",
         app=app,
         patterns=front.PATTERNS,
         run=keeper.run,
         stop=keeper.stop,
-        checks={"log": context.broker.ping},
+        busy=busy,
+        checks=checks,
     )
+    if spool is not None:
+        await spool.stop(SPOOL_PATIENCE_SECONDS)
     await tally.flush()
+
+
+async def _spool(context: Context) -> Spool | None:
+    """The spool in the data directory; without one, an absent log is a 503 to the sender."""
+    if context.settings.data is None:
+        logger.warning("CHAPPE_DATA is not set: there is no spool for when the log is away")
+        return None
+    volume = await asyncio.to_thread(open_volume, context.settings.data / "spool")
+    spool = Spool(volume, context.broker, context.wall)
+    spool.start()
+    await spool.notice_orphans()
+    return spool
 
 
 @asynccontextmanager
@@ -116,7 +169,11 @@ async def resolver(context: Context) -> AsyncGenerator[Service]:
     checks: dict[str, Check] = {"shards": runner.ready, "log": context.broker.ping}
     api = create_app("resolver", checks=checks, distribution=DISTRIBUTION)
     letters = PostgresDeadLetters(context.pool)
-    api.include_router(dead_letters_api.routes(letters, require_token(context.admin_token)))
+    replay = Replay(
+        letters=letters, broker=context.broker, business=context.business, new_id=random_id
+    )
+    authorise = require_token(context.admin_token)
+    api.include_router(dead_letters_api.routes(letters, replay, authorise))
 
     async def run() -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -127,7 +184,7 @@ async def resolver(context: Context) -> AsyncGenerator[Service]:
     yield Service(
         name=NAME,
         app=api,
-        patterns=("/api/v1/dead-letters/resolver",),
+        patterns=("/api/v1/dead-letters/resolver", "/api/v1/dead-letters/resolver/*"),
         run=run,
         stop=runner.stop,
         busy=runner.busy,
@@ -139,8 +196,12 @@ async def resolver(context: Context) -> AsyncGenerator[Service]:
 class _Keeper:
     """The edge's housekeeping: sources read again, counts written."""
 
-    def __init__(self, table: SourceTable, tally: Tally) -> None:
+    def __init__(
+        self, table: SourceTable, tally: Tally, spool: Spool | None, quarantine: Quarantine
+    ) -> None:
         self._table = table
+        self._spool = spool
+        self._quarantine = quarantine
         self._tally = tally
         self._stopped = asyncio.Event()
 
@@ -157,6 +218,15 @@ class _Keeper:
             if rounds * FLUSH_SECONDS >= REFRESH_SECONDS_IDLE:
                 rounds = 0
                 await self._table.refresh_if_old()
+                await self._release()
+                if self._spool is not None:
+                    await self._spool.notice_orphans()
+
+    async def _release(self) -> None:
+        try:
+            await self._quarantine.release_all(self._table.all())
+        except (OSError, TimeoutError, LogAway, asyncpg.PostgresError, asyncpg.InterfaceError) as e:
+            logger.warning("The quarantine was not looked through", error=repr(e))
 
     async def stop(self) -> None:
         self._stopped.set()

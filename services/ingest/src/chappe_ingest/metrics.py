@@ -3,7 +3,7 @@
 The resolver's lag, batches and commits are the kernel's ``chappe_resolver_*``.
 """
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 3)
 
@@ -34,6 +34,21 @@ CONFLICTS = Counter(
     "Identifiers that stayed with their contact although another was named with them.",
     ["reason"],
 )
+ALARMS = Counter(
+    "chappe_ingest_alarms_total", "What senders asked that an operator must see, by kind.", ["kind"]
+)
 WARNINGS = Counter(
     "chappe_ingest_warnings_total", "Fields left out of events that survived.", ["kind"]
+)
+SPOOLED = Counter(
+    "chappe_ingest_spooled_total", "Records that went to the spool because the log was away."
+)
+SPOOL_DEPTH = Gauge("chappe_ingest_spool_records", "Records that wait in the spool.")
+SPOOL_BYTES = Gauge("chappe_ingest_spool_bytes", "Bytes of the spool on disk.")
+SPOOL_AGE = Gauge("chappe_ingest_spool_age_seconds", "How long the oldest record waits.")
+SPOOL_ORPHANS = Gauge(
+    "chappe_ingest_spool_orphans", "Spool volumes with records that no process drains."
+)
+SPOOL_SET_ASIDE = Counter(
+    "chappe_ingest_spool_set_aside_total", "Records that the log never takes, kept on disk."
 )

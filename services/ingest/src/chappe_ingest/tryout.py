@@ -11,9 +11,11 @@ from chappe.ids import DEFAULT_WORKSPACE, SourceId
 from chappe_ingest.domain import consent, verify
 from chappe_ingest.domain.batches import Batch, NotABatch, split
 from chappe_ingest.domain.identifiers import OBJECT
+from chappe_ingest.domain.kind import Config, Kind
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.reading import Json, Unreadable, parse
-from chappe_ingest.domain.sources import KINDS, NORMALISERS, SEGMENT, segment
+from chappe_ingest.domain.sources import KINDS, REGISTRY, SEGMENT, segment
+from chappe_ingest.domain.taking import Part, deliveries
 
 TRY_SOURCE: Final = SourceId("src_try")
 
@@ -25,27 +27,33 @@ def try_source(
     secret: str | None,
     *,
     clock: Clock | None = None,
+    config: Config | None = None,
 ) -> Json:
     """``{"verified", "reason", "answer", "events", "warnings"}`` for one delivery of ``kind``.
 
     Events come whether verified or not; links to foreign hosts are kept, with a warning. For
     ``segment`` the call is the body's ``type``. Raises ``ValueError`` on an unknown kind.
     """
-    if kind not in KINDS:
+    known = REGISTRY.get(kind)
+    if known is None:
         raise ValueError(f"no source of the kind {kind}; those that exist are {', '.join(KINDS)}")
     now = (clock or WallClock()).now()
-    verdict = _verdict(kind, body, headers, secret)
+    given = [(name.lower(), value) for name, value in headers.items()]
+    mapping: Config = config or {}
+    verdict = _verdict(known, body, given, secret, mapping, now)
+    unsigned = known.unsigned is not None and known.unsigned(body, given)
     events: list[Any] = []
     warnings: list[str] = []
+    links = Links(vendor=known.vendor_hosts, keep=True)
     try:
-        for each in _deliveries(kind, body):
-            raw = _raw(kind, each, headers, now=now, verified=verdict.verified)
-            found = NORMALISERS[kind](raw, Links(keep=True))
+        for part in _parts(known, mapping, body, given):
+            raw = _raw(kind, part.body, part.headers, now=now, verified=verdict.verified)
+            found = known.understands(mapping)(raw, links)
             events += [msgspec.json.decode(encode_event(_shown(f.event))) for f in found.facts]
             warnings += found.warnings
     except (Unreadable, NotABatch) as error:
         warnings.append(f"goes to the dead letters: {error}")
-    answer = 200 if verdict.verified or secret is None else 401
+    answer = 200 if verdict.verified or secret is None or unsigned else 401
     return {
         "verified": verdict.verified,
         "reason": verdict.reason,
@@ -55,41 +63,34 @@ def try_source(
     }
 
 
-def _verdict(kind: str, body: bytes, headers: dict[str, str], secret: str | None) -> verify.Verdict:
+def _verdict(
+    kind: Kind,
+    body: bytes,
+    headers: verify.Headers,
+    secret: str | None,
+    config: Config,
+    now: dt.datetime,
+) -> verify.Verdict:
     if secret is None:
         return verify.Verdict(False, "no --secret was given, so nothing was checked")
-    given = [(name.lower(), value) for name, value in headers.items()]
-    if kind != SEGMENT:
-        return verify.shopify(body, given, [secret])
-    keys = verify.write_keys(given, _body_key(body))
-    if secret in keys:
-        return verify.VERIFIED
-    return verify.Verdict(False, "the write key is not the source's" if keys else "no write key")
+    return kind.verifies(config)(body, headers, [secret], now)
 
 
-def _body_key(body: bytes) -> str | None:
-    try:
-        key = parse(body).get("writeKey")
-    except Unreadable:
-        return None
-    return key if isinstance(key, str) else None
-
-
-def _deliveries(kind: str, body: bytes) -> list[bytes]:
-    if kind != SEGMENT:
-        return [body]
+def _parts(kind: Kind, config: Config, body: bytes, headers: verify.Headers) -> list[Part]:
+    """As the door keeps them. Raises ``Unreadable``, ``NotABatch``."""
+    if kind.name != SEGMENT:
+        return deliveries(kind, config, body, headers)
+    kept = {name: value for name, value in headers if name != segment.CALL_HEADER}
     document = parse(body)
     if document.get("type") is None and "batch" in document:
         batch: Batch = split(body)
-        return [each.body for each in batch.items]
-    return [body]
+        return [Part(kept, each.body, each.entity) for each in batch.items]
+    return [Part(kept, body, None)]
 
 
 def _raw(
     kind: str, body: bytes, headers: dict[str, str], *, now: dt.datetime, verified: bool
 ) -> RawRecord:
-    kept = {name.lower(): value for name, value in headers.items()}
-    kept.pop(segment.CALL_HEADER, None)
     return RawRecord(
         id="raw_try",
         workspace=DEFAULT_WORKSPACE,
@@ -98,7 +99,7 @@ def _raw(
         namespace="" if kind == SEGMENT else kind,
         received_at=now,
         received_wall=now,
-        headers=kept,
+        headers=headers,
         body=body,
         verified=verified,
     )

@@ -1,5 +1,7 @@
 """Deliveries that name nobody reach the contact of the thing they are about."""
 
+from typing import Any
+
 from chappe.events import Event, RawRecord
 from chappe_ingest.application.resolving import Held, Known, Outcome, Understood, decide, understand
 from tests.unit.ingest.shop import at, order, raw, shopify
@@ -24,7 +26,7 @@ class Shop:
 def test_a_shopify_refund_is_its_buyer_s() -> None:
     shop = Shop()
     (placed,) = shop.hears(shopify("orders/create", order(1001, "zoe@example.com")))
-    body = {"id": 7, "order_id": 1001, "processed_at": at(-1), "transactions": []}
+    body: dict[str, Any] = {"id": 7, "order_id": 1001, "processed_at": at(-1), "transactions": []}
     (refunded,) = shop.hears(shopify("refunds/create", body))
     assert refunded.name == "order.refunded"
     assert refunded.contact == placed.contact
@@ -33,7 +35,7 @@ def test_a_shopify_refund_is_its_buyer_s() -> None:
 
 def test_a_refund_that_came_first_waits_for_its_buyer() -> None:
     shop = Shop()
-    body = {"id": 7, "order_id": 1001, "transactions": []}
+    body: dict[str, Any] = {"id": 7, "order_id": 1001, "transactions": []}
     (refunded,) = shop.hears(shopify("refunds/create", body))
     (placed,) = shop.hears(shopify("orders/create", order(1001, "zoe@example.com")))
     assert refunded.contact == placed.contact
@@ -42,7 +44,7 @@ def test_a_refund_that_came_first_waits_for_its_buyer() -> None:
 
 def test_a_refund_seen_twice_is_told_once() -> None:
     shop = Shop()
-    body = {"id": 7, "order_id": 1001, "transactions": []}
+    body: dict[str, Any] = {"id": 7, "order_id": 1001, "transactions": []}
     assert shop.hears(shopify("refunds/create", body))
     again = shop.hears(shopify("orders/updated", order(1001, "a@x.example", refunds=[body])))
     assert [event.name for event in again] == ["order.placed", "order.updated"]

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from chappe_ingest.domain.normalised import Normaliser
+from chappe_ingest.domain.reading import Unreadable
 from chappe_ingest.domain.sources import generic
 from tests.unit.ingest.shop import NOW, at
-from tests.unit.ingest.sources_b.made import events, named, standard_webhook
+from tests.unit.ingest.sources_b.made import events, hex_hmac, named, standard_webhook
 
 EXAMPLES = importlib.resources.files("chappe_ingest") / "examples"
 
@@ -22,7 +23,9 @@ def example(name: str) -> Normaliser:
     return generic.make_normaliser(config(name))
 
 
-@pytest.mark.parametrize("name", ["prestashop", "magento", "medusa", "home-made"])
+@pytest.mark.parametrize(
+    "name", ["prestashop", "magento", "medusa", "home-made", "segment-destination"]
+)
 def test_every_example_is_a_good_mapping(name: str) -> None:
     generic.make_normaliser(config(name))
     generic.make_verify(config(name))
@@ -215,3 +218,31 @@ def test_a_home_made_shop_may_speak_its_own_language() -> None:
     assert placed.data["items"][0]["url"] == "https://shop.example/a1"
     assert placed.traits["consent"] == {"email": {"state": "subscribed", "at": at(-6)}}
     assert placed.traits["locale"] == "fr-FR"
+
+
+def test_segment_s_own_webhook_destination_signs_with_sha1() -> None:
+    body = {
+        "type": "track",
+        "event": "Order Completed",
+        "messageId": "m-1",
+        "userId": "u-1",
+        "timestamp": at(-5),
+        "properties": {
+            "order_id": "9",
+            "revenue": 25,
+            "currency": "USD",
+            "products": [{"sku": "L"}],
+        },
+    }
+    (placed,) = events(example("segment-destination"), body)
+    assert (placed.name, placed.data["order_id"]) == ("order.placed", "9")
+    assert placed.data["total"] == {"amount": "25", "currency": "USD"}
+    raw = json.dumps(body).encode()
+    check = generic.make_verify(config("segment-destination"))
+    assert check(raw, [("x-signature", hex_hmac(raw, "s", "sha1"))], ["s"], NOW).verified
+    assert not check(raw, [("x-signature", hex_hmac(raw, "s"))], ["s"], NOW).verified
+
+
+def test_a_batch_of_that_destination_is_refused_since_only_its_first_event_is_signed() -> None:
+    with pytest.raises(Unreadable):
+        events(example("segment-destination"), [{"type": "track"}])

@@ -34,3 +34,52 @@ def list_(
                 continue
             found += [{"service": name, **item} for item in page["items"]]
     show.rows(found, ("service", "at", "stream", "reason", "id"), as_json=as_json)
+
+
+@app.command("show", epilog="Example:  chappe dead-letters show raw.commerce-3-17")
+def show_(
+    letter: Annotated[str, typer.Argument(help="A dead letter's id.")],
+    service: Annotated[str, typer.Option(help="Whose it is.")] = "resolver",
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """One of them, masked: ids, times and states as they are, no word of a person."""
+    with connect() as api:
+        show.document(api.get(f"/api/v1/dead-letters/{service}/{letter}"), as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe dead-letters replay --source my-shop --no-effects")
+def replay(
+    letters: Annotated[list[str] | None, typer.Argument(help="Ids; none with a filter.")] = None,
+    source: Annotated[str | None, typer.Option(help="A source's name or id.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Words in the reason.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Set aside at or after, as 2026-11-22T09:00Z.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Set aside before.")] = None,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="All that were not replayed yet.")] = False,
+    effects: Annotated[
+        bool, typer.Option(help="Without: they count as history and start nothing.")
+    ] = True,
+    as_json: show.Json = False,
+) -> None:
+    """Send deliveries through the resolver again, in the order in which they came."""
+    chosen = {
+        "ids": letters or None,
+        "source": source,
+        "reason": reason,
+        "since": since,
+        "until": until,
+    }
+    wanted = {name: value for name, value in chosen.items() if value is not None}
+    wanted |= {"all": every, "effects": effects}
+    done = {"replayed": 0, "unusable": 0}
+    with connect() as api:
+        while True:
+            found = api.post("/api/v1/dead-letters/resolver/replay", wanted)
+            done["replayed"] += found["replayed"]
+            done["unusable"] += found["unusable"]
+            if not found["more"] or not found["replayed"]:
+                break
+    show.document(done, as_json=as_json)

@@ -1,7 +1,8 @@
 """``chappe sources``: where events come from."""
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -12,12 +13,24 @@ from chappe_cli.server import connect
 app = typer.Typer(help="Where events come from: shops and write keys.")
 
 SOURCES = "/api/v1/sources"
+KINDS = (
+    "shopify, woocommerce, stripe, bigcommerce, saleor, shopware, adobe, segment, cloudevents, "
+    "generic"
+)
 Ref = Annotated[str, typer.Argument(help="A source's id or name.")]
+Config = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="A generic source's mapping, as JSON."),
+]
+OldLives = Annotated[
+    int | None,
+    typer.Option(min=0, help="Seconds for which the old secret is still taken; a day if absent."),
+]
 
 
 @app.command(epilog="Example:  chappe sources add shopify --name my-shop --secret shpss_…")
 def add(
-    kind: Annotated[str, typer.Argument(help="shopify, segment, …")],
+    kind: Annotated[str, typer.Argument(help=KINDS)],
     name: Annotated[str, typer.Option(help="A name of your choice.")],
     secret: Annotated[str | None, typer.Option(help="The vendor's secret, or your own.")] = None,
     domain: Annotated[
@@ -25,12 +38,29 @@ def add(
     ] = None,
     *,
     public: Annotated[bool, typer.Option("--public", help="A browser's key.")] = False,
+    namespace: Annotated[
+        str | None, typer.Option(help="Whose ids these are; sources of one shop may share it.")
+    ] = None,
+    api_token: Annotated[
+        str | None, typer.Option(help="The shop's API token, to ask back what webhooks leave out.")
+    ] = None,
+    config: Config = None,
     as_json: show.Json = False,
 ) -> None:
     """Add a source, and read what to paste where."""
-    wanted = {"kind": kind, "name": name, "domains": domain or [], "public": public}
-    if secret is not None:
-        wanted["secret"] = secret
+    wanted: dict[str, Any] = {
+        "kind": kind,
+        "name": name,
+        "domains": domain or [],
+        "public": public,
+    }
+    given = {
+        "secret": secret,
+        "namespace": namespace,
+        "api_token": api_token,
+        "config": _config(config),
+    }
+    wanted |= {field: value for field, value in given.items() if value is not None}
     with connect() as api:
         show.document(api.post(SOURCES, wanted), as_json=as_json)
 
@@ -55,18 +85,21 @@ def set_secret(
     ref: Ref,
     secret: Annotated[str, typer.Option(help="The vendor's secret.")],
     *,
+    old_lives: OldLives = None,
     as_json: show.Json = False,
 ) -> None:
-    """Give a source its vendor's secret; an old one is taken for another day."""
+    """Give a source its vendor's secret; what came before it is verified now."""
+    wanted = {"secret": secret, "old_lives_seconds": old_lives}
     with connect() as api:
-        show.document(api.post(f"{SOURCES}/{ref}/secret", {"secret": secret}), as_json=as_json)
+        show.document(api.post(f"{SOURCES}/{ref}/secret", wanted), as_json=as_json)
 
 
 @app.command(epilog="Example:  chappe sources rotate my-site")
-def rotate(ref: Ref, *, as_json: show.Json = False) -> None:
+def rotate(ref: Ref, *, old_lives: OldLives = None, as_json: show.Json = False) -> None:
     """Make a new secret where we issue it; the old one is taken for another day."""
+    wanted = {"old_lives_seconds": old_lives}
     with connect() as api:
-        show.document(api.post(f"{SOURCES}/{ref}/secret", {}), as_json=as_json)
+        show.document(api.post(f"{SOURCES}/{ref}/secret", wanted), as_json=as_json)
 
 
 @app.command(epilog="Example:  chappe sources pause my-shop")
@@ -81,6 +114,40 @@ def resume(ref: Ref, *, as_json: show.Json = False) -> None:
     _change(ref, "resume", "active", as_json=as_json)
 
 
+@app.command(epilog="Example:  chappe sources disable my-shop")
+def disable(ref: Ref, *, as_json: show.Json = False) -> None:
+    """Refuse what comes, and read what the vendor does then."""
+    with connect() as api:
+        found = api.post(f"{SOURCES}/{ref}/disable")
+    show.document({"source": ref, "state": "disabled", **found}, as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe sources domains my-shop --domain shop.example.com")
+def domains(
+    ref: Ref,
+    domain: Annotated[list[str], typer.Option(help="A host that links may lead to; repeatable.")],
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """Say anew which hosts the links of a source may lead to."""
+    with connect() as api:
+        api.put(f"{SOURCES}/{ref}/domains", {"domains": domain})
+    show.document({"source": ref, "domains": domain}, as_json=as_json)
+
+
+@app.command("api-token", epilog="Example:  chappe sources api-token my-shop --token shpat_…")
+def api_token(
+    ref: Ref,
+    token: Annotated[str | None, typer.Option(help="Absent: forget it.")] = None,
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """Set the token for asking the shop back; it is sealed and never shown."""
+    with connect() as api:
+        api.put(f"{SOURCES}/{ref}/api-token", {"api_token": token})
+    show.document({"source": ref, "api_token": "set" if token else None}, as_json=as_json)
+
+
 @app.command(epilog="Example:  chappe sources delete my-shop")
 def delete(ref: Ref, *, as_json: show.Json = False) -> None:
     """Forget a source and its secrets; its deliveries are answered 410 from now on."""
@@ -93,13 +160,14 @@ def delete(ref: Ref, *, as_json: show.Json = False) -> None:
     "try", epilog="Example:  chappe sources try shopify --body order.json -H 'X-Shopify-Topic: …'"
 )
 def try_(
-    kind: Annotated[str, typer.Argument(help="shopify, segment, …")],
+    kind: Annotated[str, typer.Argument(help=KINDS)],
     body: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The delivery's body.")],
     header: Annotated[
         list[str] | None, typer.Option("--header", "-H", help="'Name: value'; repeatable.")
     ] = None,
     secret: Annotated[str | None, typer.Option(help="The source's secret.")] = None,
     *,
+    config: Config = None,
     as_json: show.Json = False,
 ) -> None:
     """Verify and normalise one delivery, storing nothing; needs no server."""
@@ -112,7 +180,7 @@ def try_(
             raise Failure(f"--header {each!r} is not 'Name: value'")
         headers[name.strip()] = value.strip()
     try:
-        found = try_source(kind, body.read_bytes(), headers, secret)
+        found = try_source(kind, body.read_bytes(), headers, secret, config=_config(config))
     except ValueError as error:
         raise Failure(str(error)) from error
     if as_json:
@@ -123,6 +191,18 @@ def try_(
         show.line(event)
     for warning in found["warnings"]:
         print(f"warning: {warning}")
+
+
+def _config(path: Path | None) -> dict[str, Any] | None:
+    if path is None:
+        return None
+    try:
+        found: Any = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise Failure(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Failure(f"{path}: a mapping is a JSON object")
+    return cast("dict[str, Any]", found)
 
 
 def _change(ref: str, how: str, state: str, *, as_json: bool) -> None:

@@ -139,6 +139,12 @@ class Processor(Protocol):
         """These are ours now: load timers, recover what the last owner left. Before any batch."""
         ...
 
+    async def releasing(self, shards: Sequence[int]) -> None:
+        """These are about to be given back: begin nothing more for them, and finish what is under
+        way, within seconds. Not called when they are lost.
+        """
+        ...
+
     async def released(self, shards: Sequence[int]) -> None:
         """These are no longer ours: forget what is held in memory of them."""
         ...

@@ -56,6 +56,10 @@ class Holdings:
             self.readable |= {owned.shard for owned, _ in claimed if owned.shard in self.owned}
             self._changed()
 
+    async def finish(self, shards: Sequence[int]) -> None:
+        """Let what is under way for these come to its end, before they are given back."""
+        await self._processor.releasing([shard for shard in shards if shard in self.readable])
+
     async def drop(self, shards: Sequence[int]) -> None:
         """Forget these: somebody else's, or nobody knows."""
         gone = [shard for shard in shards if self.owned.pop(shard, None) is not None]

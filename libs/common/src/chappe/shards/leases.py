@@ -60,10 +60,8 @@ class LeaseKeeper:
         """Let everything go at once, for whoever ticks next."""
         try:
             async with asyncio.timeout(LEAVE_SECONDS_MAX):
-                held = self._holdings.epochs
-                await self._holdings.drop(list(held))
-                await self._store.leave()  # first, so that who hears of the freed counts without us
-                await self._store.let_go(held)
+                await self._holdings.drop(list(self._holdings.owned))
+                await self._store.leave()
         except LEAVING_ERRORS:
             logger.warning("Could not let the shards go; others take them when the lease ends")
 
@@ -107,6 +105,7 @@ class LeaseKeeper:
 
     async def _give_back(self, shards: tuple[int, ...]) -> None:
         """Between two commits, so that none of ours is fenced for it."""
+        await self._holdings.finish(shards)
         async with self._commits.lock:
             epochs = self._holdings.epochs
             gone = {shard: epochs[shard] for shard in shards if shard in epochs}

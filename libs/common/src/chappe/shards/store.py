@@ -70,7 +70,11 @@ LET_GO = """
      WHERE s.shard = u.shard AND s.epoch = u.epoch AND s.owner = $1
 """
 
-LEAVE = "DELETE FROM {schema}.worker WHERE worker = $1"
+# Everything of ours at once, also what a cancelled hand-over had dropped and not yet let go.
+LEAVE = """
+    WITH gone AS (DELETE FROM {schema}.worker WHERE worker = $1)
+    UPDATE {schema}.shard SET owner = NULL, lease_until = '-infinity' WHERE owner = $1
+"""
 
 # Heard by the other processes, so that what was let go is taken at once. Rare: never per event.
 FREED = "SELECT pg_notify('{schema}_shards', '')"
@@ -190,4 +194,6 @@ class ShardStore:
                     await connection.remove_listener(channel, on_notify)
 
     async def leave(self) -> None:
+        """Take no part any more, and free all that is ours for whoever ticks next."""
         await self.pool.execute(self._sql(LEAVE), self.me)
+        await self.pool.execute(self._sql(FREED))

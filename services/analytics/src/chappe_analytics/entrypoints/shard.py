@@ -22,6 +22,9 @@ class AnalyticsShards:
     async def claimed(self, shards: Sequence[Owned]) -> None:
         """Nothing is held in memory."""
 
+    async def releasing(self, shards: Sequence[int]) -> None:
+        """Nothing outlives a batch here."""
+
     async def released(self, shards: Sequence[int]) -> None:
         """Nothing is held in memory."""
 

@@ -16,6 +16,7 @@ from chappe.shards import FencedStatement
 from chappe_ingest.application.resolving import ContactKey, Held, Outcome, Touched
 from chappe_ingest.domain import identity
 from chappe_ingest.domain.consent import Statements
+from chappe_ingest.domain.sources.shopify_facts import PAUSE_SOURCE
 
 SCHEMA = "ingest"
 
@@ -102,6 +103,13 @@ COMMIT = FencedStatement(
                 ON CONFLICT (workspace, type, value, wanted_by)
                 DO UPDATE SET held_by = excluded.held_by, reason = excluded.reason,
                               times = was.times + 1, last_at = excluded.last_at""",
+        "wished": """
+            UPDATE {schema}.source s
+               SET note = u.note,
+                   state = CASE WHEN u.pause AND s.state = 'active' THEN 'paused' ELSE s.state END
+              FROM unnest({w_sources}::text[], {w_notes}::text[], {w_pause}::boolean[])
+                   u(source, note, pause)
+             WHERE s.id = u.source""",
     },
 )
 
@@ -153,7 +161,11 @@ class IdentityTables:
             (workspace, each.identifier.type, each.identifier.value, each.wanted_by): each
             for workspace, each in outcome.conflicts
         }
+        paused = {source for source, each in outcome.wishes if each.name == PAUSE_SOURCE}
+        notes = {source: each.reason for source, each in outcome.wishes}
+        wishes = ((source, notes[source], source in paused) for source in sorted(notes))
         return {
+            **_named("w_sources w_notes w_pause", wishes),
             **_named(
                 "c_workspaces c_ids c_ats c_stated",
                 ((*key, now, json.dumps(held.contacts[key])) for key in met),

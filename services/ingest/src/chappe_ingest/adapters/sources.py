@@ -1,6 +1,7 @@
 """Sources in Postgres, their secrets sealed."""
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
 
 import asyncpg
@@ -8,18 +9,17 @@ import asyncpg
 from chappe.clock import monotonic
 from chappe.ids import SourceId, WorkspaceId
 from chappe.tokens import Vault
-from chappe_ingest.application.resolving import LinksOf
+from chappe_ingest.application.resolving import Known, KnownOf
 from chappe_ingest.application.source_table import NameTaken
 from chappe_ingest.application.tally import Seen
-from chappe_ingest.domain.links import Links
-from chappe_ingest.domain.source import OLD_SECRET_LIVES, Secret, Source, SourceState
+from chappe_ingest.domain.source import OLD_SECRET_LIVES, Secret, Source, SourceState, links_for
 
-LINKS_FRESH_SECONDS = 10.0
-LINKS_SOURCES_MAX = 10_000
+KNOWN_FRESH_SECONDS = 10.0
+KNOWN_SOURCES_MAX = 10_000
 
 ALL = """
     SELECT s.id, s.workspace, s.kind, s.name, s.namespace, s.domains, s.public, s.state,
-           s.created_at,
+           s.created_at, s.config::text AS config, s.note,
            coalesce(array_agg(x.number ORDER BY x.number DESC)
                     FILTER (WHERE x.number IS NOT NULL), '{}') AS numbers,
            coalesce(array_agg(x.sealed ORDER BY x.number DESC)
@@ -34,8 +34,8 @@ ALL = """
 
 ADD = """
     INSERT INTO ingest.source
-           (id, workspace, kind, name, namespace, domains, public, state, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+           (id, workspace, kind, name, namespace, domains, public, state, created_at, config)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb)
 """
 
 SEAL = """
@@ -56,13 +56,21 @@ DROP_OLD_SECRETS = """
 """
 
 SET_STATE = """
-    UPDATE ingest.source SET state = $3
+    UPDATE ingest.source SET state = $3, note = NULL
      WHERE workspace = $1 AND id = $2 AND state <> 'deleted'
 """
 
+SET_API_KEY = "UPDATE ingest.source SET api_token = $2 WHERE id = $1"
+API_KEY = "SELECT api_token FROM ingest.source WHERE id = $1"
+
+SET_DOMAINS = "UPDATE ingest.source SET domains = $2 WHERE id = $1"
+
+FORGET_HELD = "DELETE FROM ingest.quarantine WHERE source = $1"
 FORGET_SECRETS = "DELETE FROM ingest.source_secret WHERE source = $1"
 
-DOMAINS = "SELECT id, domains FROM ingest.source WHERE id = ANY($1::text[])"
+KNOWN = """
+    SELECT id, kind, domains, config::text AS config FROM ingest.source WHERE id = ANY($1::text[])
+"""
 
 ADD_SEEN = """
     INSERT INTO ingest.source_seen AS was
@@ -92,7 +100,7 @@ class Sources:
     def __init__(self, pool: asyncpg.Pool, vault: Vault) -> None:
         self._pool = pool
         self._vault = vault
-        self._links: dict[SourceId, tuple[float, Links]] = {}
+        self._known: dict[SourceId, tuple[float, Known]] = {}
 
     async def all(self) -> Sequence[Source]:
         """Raises ``ValueError`` when CHAPPE_SECRET_KEY is not the one that sealed the secrets."""
@@ -113,6 +121,7 @@ class Sources:
                     source.public,
                     source.state,
                     source.created_at,
+                    json.dumps(dict(source.config)),
                 )
             except asyncpg.UniqueViolationError:
                 raise NameTaken(source.name) from None
@@ -120,10 +129,17 @@ class Sources:
                 sealed = self._vault.encrypt(_where(source.id, number), secret.value)
                 await connection.execute(SEAL, source.id, number, sealed, source.created_at)
 
-    async def set_secret(self, source: Source, secret: str, *, now: dt.datetime) -> None:
-        """``secret`` counts from now on; the one before it for another day; older ones go."""
+    async def set_secret(
+        self,
+        source: Source,
+        secret: str,
+        *,
+        now: dt.datetime,
+        lives: dt.timedelta = OLD_SECRET_LIVES,
+    ) -> None:
+        """``secret`` counts from now on; the one before it goes on for ``lives``; older ones go."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(RETIRE_SECRETS, source.id, now + OLD_SECRET_LIVES)
+            await connection.execute(RETIRE_SECRETS, source.id, now + lives)
             number: int = await connection.fetchval(NUMBER, source.id)
             sealed = self._vault.encrypt(_where(source.id, number), secret)
             await connection.execute(SEAL, source.id, number, sealed, now)
@@ -131,12 +147,26 @@ class Sources:
             if source.state is SourceState.AWAITING_SECRET:
                 await connection.execute(SET_STATE, source.workspace, source.id, SourceState.ACTIVE)
 
+    async def set_api_token(self, source: SourceId, token: str | None) -> None:
+        """For asking the shop back; sealed."""
+        sealed = self._vault.encrypt(_api_token(source), token) if token is not None else None
+        await self._pool.execute(SET_API_KEY, source, sealed)
+
+    async def api_token(self, source: SourceId) -> str | None:
+        sealed = await self._pool.fetchval(API_KEY, source)
+        return self._vault.decrypt(_api_token(source), sealed) if sealed is not None else None
+
+    async def set_domains(self, source: SourceId, domains: Sequence[str]) -> None:
+        await self._pool.execute(SET_DOMAINS, source, list(domains))
+
     async def set_state(self, workspace: WorkspaceId, source: SourceId, state: SourceState) -> bool:
         """False when there is no such live source."""
         async with self._pool.acquire() as connection, connection.transaction():
             answer = await connection.execute(SET_STATE, workspace, source, state)
             if state is SourceState.DELETED:
                 await connection.execute(FORGET_SECRETS, source)
+                await connection.execute(SET_API_KEY, source, None)
+                await connection.execute(FORGET_HELD, source)
         return answer.endswith(" 1")
 
     async def seen(self, sources: Sequence[SourceId]) -> dict[str, Seen]:
@@ -163,19 +193,19 @@ class Sources:
             [each.refused_because for each in seen.values()],
         )
 
-    async def links_of(self, sources: set[SourceId]) -> LinksOf:
-        """Which links each of ``sources`` may send; at most ``LINKS_FRESH_SECONDS`` old."""
+    async def known_of(self, sources: set[SourceId]) -> KnownOf:
+        """How to read what each of ``sources`` sent; at most ``KNOWN_FRESH_SECONDS`` old."""
         now = monotonic()
-        fresh = now - LINKS_FRESH_SECONDS
-        if len(self._links) > LINKS_SOURCES_MAX:
-            self._links.clear()
-        old = [s for s in sources if s not in self._links or self._links[s][0] < fresh]
+        fresh = now - KNOWN_FRESH_SECONDS
+        if len(self._known) > KNOWN_SOURCES_MAX:
+            self._known.clear()
+        old = [s for s in sources if s not in self._known or self._known[s][0] < fresh]
         if old:
-            found = {row["id"]: row["domains"] for row in await self._pool.fetch(DOMAINS, old)}
+            found = {row["id"]: _known(row) for row in await self._pool.fetch(KNOWN, old)}
             for source in old:
-                self._links[source] = now, Links(frozenset(found.get(source, ())))
-        links = {source: self._links[source][1] for source in sources}
-        return lambda source: links.get(source, Links())
+                self._known[source] = now, found.get(source, Known())
+        known = {source: self._known[source][1] for source in sources}
+        return lambda source: known.get(source, Known())
 
     def _source(self, row: asyncpg.Record) -> Source:
         id_ = SourceId(row["id"])
@@ -193,6 +223,8 @@ class Sources:
                 Secret(self._vault.decrypt(_where(id_, number), sealed), not_after)
                 for number, sealed, not_after in secrets
             ),
+            config=json.loads(row["config"]),
+            note=row["note"],
             created_at=row["created_at"],
         )
 
@@ -205,6 +237,14 @@ class SeenSources:
 
     async def add(self, seen: Mapping[SourceId, Seen]) -> None:
         await self._sources.add_seen(seen)
+
+
+def _known(row: asyncpg.Record) -> Known:
+    return Known(links_for(row["kind"], row["domains"]), json.loads(row["config"]))
+
+
+def _api_token(source: str) -> str:
+    return f"source {source} api token"
 
 
 def _where(source: str, number: int) -> str:

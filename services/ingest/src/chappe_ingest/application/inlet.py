@@ -1,6 +1,7 @@
 """The way into the log: stamp, append, answer after durable."""
 
 import asyncio
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +13,7 @@ from chappe.broker import Broker, BrokerError, Outgoing, RecordTooLarge
 from chappe.clock import Clock, monotonic
 from chappe.events import (
     EVENTS,
+    RAW_BULK,
     RAW_COMMERCE,
     RAW_ENGAGEMENT,
     Event,
@@ -25,10 +27,14 @@ from chappe.events import (
 from chappe.ids import NewId, partition_of
 from chappe.shards import wrap
 from chappe_ingest import metrics
+from chappe_ingest.application.spool import Spool, SpoolFull
 from chappe_ingest.domain.source import Source
 
 APPEND_SECONDS_MAX: Final = 3.0
 """From the last byte of the body; Shopify gives five seconds in all."""
+
+SPOOL_AFTER_SECONDS: Final = 1.0
+"""So long the log may take; then the record goes to the spool."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -36,45 +42,57 @@ logger = structlog.get_logger(__name__)
 
 
 class LogAway(Exception):
-    """The log took nothing in time. The sender should try again."""
+    """Neither the log nor the spool took it in time. The sender should try again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    """One delivery to keep. ``entity`` is what keeps its place in the order; None: nothing does."""
+    """One delivery to keep. ``entity`` is what keeps its place in the order; None: nothing does.
+
+    ``id`` and the times are set where it was received before: in the quarantine.
+    """
 
     headers: dict[str, str]
     body: bytes
     entity: str | None
     verified: bool | None
+    id: str | None = None
+    received_at: dt.datetime | None = None
+    received_wall: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inlet:
-    """Appends what strangers sent. Every record gets its id here, once."""
+    """Appends what strangers sent. Every record gets its id here, once.
+
+    Where there is a ``spool``, it takes over within a second while the log is away.
+    """
 
     broker: Broker
     business: Clock
     wall: Clock
     new_id: NewId
+    spool: Spool | None = None
 
-    async def take(self, source: Source, deliveries: Sequence[Delivered]) -> list[str]:
+    async def take(
+        self, source: Source, deliveries: Sequence[Delivered], stream: Stream = RAW_COMMERCE
+    ) -> list[str]:
         """Keep ``deliveries``, one append for all; returns their raw ids.
 
-        Raises ``LogAway``, or ``RecordTooLarge`` for what the log will never take.
+        Raises ``LogAway``; without a spool also ``RecordTooLarge`` for what the log never takes.
         """
         received_at, received_wall = self.business.now(), self.wall.now()
         ids: list[str] = []
         records: list[Outgoing] = []
         for each in deliveries:
             raw = RawRecord(
-                id=self.new_id("raw_"),
+                id=each.id or self.new_id("raw_"),
                 workspace=source.workspace,
                 source=source.id,
                 kind=source.kind,
                 namespace=source.namespace,
-                received_at=received_at,
-                received_wall=received_wall,
+                received_at=each.received_at or received_at,
+                received_wall=each.received_wall or received_wall,
                 headers=each.headers,
                 body=each.body,
                 verified=each.verified,
@@ -82,7 +100,7 @@ class Inlet:
             )
             ids.append(raw.id)
             records.append(self._record(raw_key(source.id, each.entity or raw.id), _encode(raw)))
-        await self._append(RAW_COMMERCE, records)
+        await self._append(stream, records)
         return ids
 
     async def engagement(self, engagement: RawEngagement) -> None:
@@ -103,10 +121,35 @@ class Inlet:
         started = monotonic()
         try:
             async with asyncio.timeout(APPEND_SECONDS_MAX):
-                await self.broker.append(stream, records)
+                if self.spool is None or stream == RAW_BULK:  # imports can wait for the log
+                    await self.broker.append(stream, records)
+                else:
+                    await self._append_or_spool(self.spool, stream, records)
         except RecordTooLarge:
             raise
-        except (BrokerError, TimeoutError) as error:
-            logger.warning("The log took nothing in time", stream=stream, error=repr(error))
+        except (BrokerError, TimeoutError, SpoolFull) as error:
+            logger.warning("Nothing was kept in time", stream=stream, error=repr(error))
             raise LogAway(str(error)) from error
         metrics.APPEND_SECONDS.observe(monotonic() - started)
+
+    async def _append_or_spool(
+        self, spool: Spool, stream: Stream, records: Sequence[Outgoing]
+    ) -> None:
+        behind = [each for each in records if spool.holds(stream, each.partition)]
+        if behind:
+            await spool.put(stream, behind)
+            held = {each.partition for each in behind}
+            records = [each for each in records if each.partition not in held]
+        if not records:
+            return
+        try:
+            async with asyncio.timeout(SPOOL_AFTER_SECONDS):
+                await self.broker.append(stream, records)
+        except RecordTooLarge as error:
+            if len(records) == 1:
+                await spool.set_aside(stream, records[0], str(error))
+                return
+            for each in records:
+                await self._append_or_spool(spool, stream, [each])
+        except (BrokerError, TimeoutError):
+            await spool.put(stream, records)

@@ -22,21 +22,22 @@ from chappe.shards import Batch, DeadLetter, FencedStatement, Input, Out, Owned,
 from chappe_ingest import metrics
 from chappe_ingest.application.resolving import (
     Held,
-    LinksOf,
+    KnownOf,
     Outcome,
     Refused,
     Touched,
     Understood,
+    check,
     decide,
     touched,
     understand,
 )
+from chappe_ingest.domain import marks
 from chappe_ingest.domain.reading import clean_text
+from chappe_ingest.domain.source import Source
 
 NAME: Final = "resolver"
 REASON_MAX_CHARS: Final = 500
-PAUSED_HEADER: Final = "paused"
-"""The edge marks what came for a paused source: kept, not resolved."""
 
 _decode = msgspec.json.Decoder(RawRecord).decode
 
@@ -58,9 +59,11 @@ class Tables(Protocol):
 
 
 class Sources(Protocol):
-    """Knows which hosts a source owns."""
+    """Knows which hosts a source owns, and its mapping."""
 
-    async def links_of(self, sources: set[SourceId]) -> LinksOf: ...
+    async def known_of(self, sources: set[SourceId]) -> KnownOf: ...
+
+    async def all(self) -> Sequence[Source]: ...
 
 
 class Resolver:
@@ -78,6 +81,9 @@ class Resolver:
 
     async def claimed(self, shards: Sequence[Owned]) -> None:
         """Nothing is held in memory."""
+
+    async def releasing(self, shards: Sequence[int]) -> None:
+        """Nothing outlives a batch here."""
 
     async def released(self, shards: Sequence[int]) -> None:
         """Nothing is held in memory."""
@@ -125,11 +131,23 @@ class Resolver:
         await batch.commit(self._tables.statement, nothing, dead=dead)
 
     async def _read(self, batch: Batch) -> list[tuple[Input, Understood | Refused]]:
-        records = [(given, _record(given.body)) for given in batch.inputs]
+        records = await self._checked([(given, _record(given.body)) for given in batch.inputs])
         sources = {raw.source for _, raw in records if isinstance(raw, RawRecord)}
-        links_of = await self._sources.links_of(sources)
+        known_of = await self._sources.known_of(sources)
         return [
-            (given, _understood(raw, links_of) if isinstance(raw, RawRecord) else raw)
+            (given, _understood(raw, known_of) if isinstance(raw, RawRecord) else raw)
+            for given, raw in records
+        ]
+
+    async def _checked(
+        self, records: list[tuple[Input, RawRecord | Refused]]
+    ) -> list[tuple[Input, RawRecord | Refused]]:
+        """Verify what the door could not, while the database was away."""
+        if not any(isinstance(r, RawRecord) and marks.CHECK in r.headers for _, r in records):
+            return records
+        sources = {source.id: source for source in await self._sources.all()}
+        return [
+            (given, check(raw, sources.get(raw.source)) if isinstance(raw, RawRecord) else raw)
             for given, raw in records
         ]
 
@@ -154,11 +172,11 @@ def _record(body: bytes) -> RawRecord | Refused:
         return Refused(None, "unreadable", f"no raw record: {error}")
 
 
-def _understood(raw: RawRecord, links_of: LinksOf) -> Understood | Refused:
-    if PAUSED_HEADER in raw.headers:
+def _understood(raw: RawRecord, known_of: KnownOf) -> Understood | Refused:
+    if marks.PAUSED in raw.headers:
         return Refused(raw, "paused", "the source is paused")
     try:
-        return understand(raw, links_of)
+        return understand(raw, known_of)
     except Exception as error:
         # A hole in an adapter costs one delivery, which is kept, and not the shard.
         logger.exception("An adapter failed", source=raw.source, kind=raw.kind, raw=raw.id)
@@ -177,6 +195,9 @@ def _count(
     for _, each in understood:
         if each.meant.warnings:
             metrics.WARNINGS.labels(each.raw.kind).inc(len(each.meant.warnings))
+    for source, effect in outcome.wishes:
+        metrics.ALARMS.labels(effect.name).inc()
+        logger.error("A sender asks for an operator", source=source, reason=effect.reason)
     for _, conflict in outcome.conflicts:
         metrics.CONFLICTS.labels(conflict.reason).inc()
     metrics.REPEATS.inc(outcome.repeats)

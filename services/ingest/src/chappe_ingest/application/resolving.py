@@ -4,20 +4,35 @@ Two pure halves around one lock: ``understand`` says what the deliveries mean an
 they touch; ``decide`` says, from those rows, which events leave and what the rows become.
 """
 
-from collections.abc import Callable, Iterable
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
+
+import msgspec
 
 from chappe.events import Event, Flags, Identifier, RawRecord, rename
 from chappe.ids import ContactId, EventId, SourceId, WorkspaceId, derived
-from chappe_ingest.domain import consent, identity
+from chappe_ingest.domain import consent, identity, marks
 from chappe_ingest.domain.identifiers import OBJECT, TOKENS
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.normalised import Fact, Normalised, scope_of
 from chappe_ingest.domain.reading import Unreadable
-from chappe_ingest.domain.sources import API, NORMALISERS
+from chappe_ingest.domain.source import Source, SourceState
+from chappe_ingest.domain.sources import API, OWN, REGISTRY
+from chappe_ingest.domain.sources.shopify_facts import Effect, Told
+from chappe_ingest.domain.taking import kept_headers
 
-LinksOf: TypeAlias = Callable[[SourceId], Links]
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a delivery's source says about reading it."""
+
+    links: Links = field(default_factory=Links)
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+KnownOf: TypeAlias = Callable[[SourceId], Known]
 Delivery: TypeAlias = tuple[str, str]
 """A source and the name of one of its deliveries."""
 Meaning: TypeAlias = tuple[WorkspaceId, str]
@@ -28,6 +43,7 @@ ContactKey: TypeAlias = tuple[WorkspaceId, ContactId]
 _Key = TypeVar("_Key", bound=tuple[str, ...])
 
 _UNREADABLE: Final = "unreadable"
+_UNVERIFIED: Final = "unverified"
 _NO_CONTACT: Final = "no_such_contact"
 
 
@@ -41,6 +57,9 @@ class Understood:
     @property
     def delivery(self) -> Delivery:
         """The sender's own id, else ours: the same for a repeat of the same record."""
+        replay = self.raw.headers.get(marks.REPLAY)
+        if replay is not None:
+            return self.raw.source, f"replay {replay} {self.raw.id}"
         return self.raw.source, self.meant.delivery or self.raw.id
 
     @property
@@ -60,16 +79,58 @@ class Refused:
     reason: str
 
 
-def understand(raw: RawRecord, links_of: LinksOf) -> Understood | Refused:
+def understand(raw: RawRecord, known_of: KnownOf) -> Understood | Refused:
     """What ``raw`` means, or why it means nothing to us."""
-    normalise = NORMALISERS.get(raw.kind)
-    if normalise is None:
-        return Refused(raw, _UNREADABLE, f"no source of the kind {raw.kind[:40]} is known here")
-    links = Links(keep=True) if raw.kind == API else links_of(raw.source)
     try:
-        return Understood(raw, normalise(raw, links))
+        if raw.kind == API:
+            return _understood(raw, OWN(raw, Links(keep=True)))
+        kind = REGISTRY.get(raw.kind)
+        if kind is None:
+            return Refused(raw, _UNREADABLE, f"no source of the kind {raw.kind[:40]} is known here")
+        known = known_of(raw.source)
+        return _understood(raw, kind.understands(known.config)(raw, known.links))
     except Unreadable as error:
         return Refused(raw, _UNREADABLE, str(error))
+
+
+def check(raw: RawRecord, source: Source | None) -> RawRecord | Refused:
+    """``raw`` as its source says it is, now that the source can be asked; else why not."""
+    if marks.CHECK not in raw.headers:
+        return raw
+    kind = REGISTRY.get(source.kind) if source is not None else None
+    if source is None or kind is None or source.state is SourceState.DELETED:
+        return Refused(None, _UNVERIFIED, "there is no such source")
+    headers = [pair for pair in raw.headers.items() if pair[0] != marks.CHECK]
+    at = raw.received_wall
+    verdict = kind.verifies(source.config)(raw.body, headers, source.live_secrets(at), at)
+    kept = kept_headers(kind.keeps(source.config), headers)
+    known = msgspec.structs.replace(
+        raw,
+        workspace=source.workspace,
+        kind=source.kind,
+        namespace=source.namespace,
+        public=source.public,
+        headers=kept,
+        verified=verdict.verified,
+    )
+    if verdict.verified:
+        return known
+    return Refused(known, _UNVERIFIED, f"not verified: {verdict.reason}")
+
+
+def _understood(raw: RawRecord, meant: Normalised) -> Understood:
+    if marks.HISTORICAL not in raw.headers:
+        return Understood(raw, meant)
+    facts = tuple(
+        dataclasses.replace(
+            fact,
+            event=rename(
+                fact.event, flags=msgspec.structs.replace(fact.event.flags, historical=True)
+            ),
+        )
+        for fact in meant.facts
+    )
+    return Understood(raw, dataclasses.replace(meant, facts=facts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +179,7 @@ class Held:
 
 @dataclass(slots=True)
 class Outcome:
-    """Which rows changed over the batch, and how often nothing was new."""
+    """Which rows changed over the batch, what senders want of us, how often nothing was new."""
 
     created: set[ContactKey] = field(default_factory=set[ContactKey])
     stated: set[ContactKey] = field(default_factory=set[ContactKey])
@@ -127,6 +188,7 @@ class Outcome:
     conflicts: list[tuple[WorkspaceId, identity.Conflict]] = field(
         default_factory=list[tuple[WorkspaceId, identity.Conflict]]
     )
+    wishes: list[tuple[SourceId, Effect]] = field(default_factory=list[tuple[SourceId, Effect]])
     repeats: int = 0
 
 
@@ -140,6 +202,8 @@ def decide(each: Understood, held: Held, outcome: Outcome) -> list[Event] | Refu
     contact = ContactId(meant.contact) if meant.contact is not None else None
     if contact is not None and (raw.workspace, contact) not in held.contacts:
         return Refused(raw, _NO_CONTACT, f"there is no contact {contact}")
+    if raw.verified is True and isinstance(meant, Told):
+        outcome.wishes += [(raw.source, effect) for effect in meant.effects]
     if not meant.facts or (not meant.identifiers and contact is None):
         return []
     claim = identity.Claim(

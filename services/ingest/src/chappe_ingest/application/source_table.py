@@ -15,7 +15,7 @@ import structlog
 from chappe.clock import Clock, monotonic
 from chappe.ids import SourceId, WorkspaceId
 from chappe_ingest.application.tally import Seen
-from chappe_ingest.domain.source import Source, SourceState
+from chappe_ingest.domain.source import OLD_SECRET_LIVES, Source, SourceState
 from chappe_ingest.domain.sources import SEGMENT
 
 REFRESH_SECONDS_MIN: Final = 1.0
@@ -44,9 +44,22 @@ class SourceStore(SourceReader, Protocol):
         """Raises ``NameTaken``."""
         ...
 
-    async def set_secret(self, source: Source, secret: str, *, now: dt.datetime) -> None:
-        """``secret`` counts from now on; the one before it for another day; older ones go."""
+    async def set_secret(
+        self,
+        source: Source,
+        secret: str,
+        *,
+        now: dt.datetime,
+        lives: dt.timedelta = OLD_SECRET_LIVES,
+    ) -> None:
+        """``secret`` counts from now on; the one before it goes on for ``lives``; older ones go."""
         ...
+
+    async def set_api_token(self, source: SourceId, token: str | None) -> None:
+        """For asking the shop back; sealed at rest."""
+        ...
+
+    async def set_domains(self, source: SourceId, domains: Sequence[str]) -> None: ...
 
     async def set_state(self, workspace: WorkspaceId, source: SourceId, state: SourceState) -> bool:
         """False when there is no such live source."""
@@ -67,6 +80,12 @@ class SourceTable:
         self._by_key: dict[str, Source] = {}
         self._lock = asyncio.Lock()
         self._refreshed = float("-inf")
+        self._away = False
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the last attempt to read failed: what is remembered may be old."""
+        return self._away
 
     async def refresh(self) -> None:
         """Read everything again, now. Raises what the store raises."""
@@ -88,6 +107,7 @@ class SourceTable:
                 await self._load()
             except Exception as error:  # noqa: BLE001 - whatever it is, the memory still serves
                 self._refreshed = monotonic()
+                self._away = True
                 logger.warning("Sources could not be read again", error=repr(error))
                 return False
             return True
@@ -103,6 +123,10 @@ class SourceTable:
         if found is None and keys and await self.refresh_if_old():
             found = self._with_key(keys)
         return found
+
+    def all(self) -> Sequence[Source]:
+        """As remembered."""
+        return tuple(self._by_id.values())
 
     def again(self, source: SourceId) -> Source | None:
         """The same source as it stands after a refresh."""
@@ -125,6 +149,7 @@ class SourceTable:
             if source.kind == SEGMENT and source.state is not SourceState.DELETED
             for secret in source.secrets
         }
+        self._away = False
         self._refreshed = monotonic()
 
 

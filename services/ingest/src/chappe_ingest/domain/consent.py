@@ -8,7 +8,7 @@ import datetime as dt
 from typing import Any, Final, TypeAlias, cast
 
 from chappe.events import ConsentState
-from chappe_ingest.domain.reading import Json, Reader, iso, parse_time
+from chappe_ingest.domain.reading import ID_MAX_CHARS, Json, Reader, iso, parse_time
 
 STATES: Final = frozenset(state.value for state in ConsentState)
 CHANNELS: Final = ("email", "sms", "tracking")
@@ -20,7 +20,7 @@ Statements: TypeAlias = dict[str, list[str]]
 
 
 def stated(traits: Reader) -> dict[str, Json]:
-    """``{channel: {"state", "at"?}}`` of ``traits.consent``: a state, or a state with its time."""
+    """``{channel: {"state", "at"?, "source"?}}`` of ``traits.consent``."""
     given = traits.fields.get("consent")
     if given is None:
         return {}
@@ -31,15 +31,19 @@ def stated(traits: Reader) -> dict[str, Json]:
     for channel in CHANNELS:
         said: Any = cast("Json", given).get(channel)
         at: dt.datetime | None = None
+        told_by: str | None = None
         if isinstance(said, dict):
             inner = Reader(cast("Json", said), traits.warnings, f"{traits.where}consent.{channel}.")
             said, at = inner.text("state"), inner.time("at")
+            told_by = inner.text("source")
         if said is None:
             continue
         if not isinstance(said, str) or said.lower() not in STATES:
             traits.note(f"consent.{channel}", "neither subscribed, unsubscribed nor pending")
             continue
         claims[channel] = {"state": said.lower()} | ({"at": iso(at)} if at else {})
+        if told_by:
+            claims[channel]["source"] = told_by[:ID_MAX_CHARS]
     return claims
 
 
@@ -52,7 +56,7 @@ def dated(traits: Json, source: str, occurred_at: dt.datetime, held: Statements)
     for channel, claim in cast("dict[str, Json]", consent).items():
         state, own = str(claim["state"]), parse_time(claim.get("at"))
         at = own or _since(held, source, channel, state, occurred_at)
-        said[channel] = {"state": state, "at": iso(at)}
+        said[channel] = {**claim, "state": state, "at": iso(at)}
         _remember(held, f"{source} {channel}", state, own or occurred_at)
     return {**traits, "consent": said}
 

@@ -1,14 +1,14 @@
 """A source: where deliveries come from, how we know them, and whose they are."""
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from chappe.ids import SourceId, WorkspaceId
 from chappe_ingest.domain.links import Links
-from chappe_ingest.domain.sources import SEGMENT, SHOPIFY
+from chappe_ingest.domain.sources import REGISTRY, SEGMENT
 
 SECRETS_MAX: Final = 2
 OLD_SECRET_LIVES: Final = dt.timedelta(hours=24)
@@ -19,6 +19,7 @@ class SourceState(StrEnum):
     ACTIVE = "active"
     AWAITING_SECRET = "awaiting_secret"  # noqa: S105 - a state
     PAUSED = "paused"
+    DISABLED = "disabled"
     DELETED = "deleted"
 
 
@@ -32,7 +33,10 @@ class Secret:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """``namespace`` qualifies the shop's own ids; "" takes them as they are."""
+    """``namespace`` qualifies the shop's own ids; "" takes them as they are.
+
+    ``config`` is a generic source's mapping, ``note`` what an operator must know.
+    """
 
     id: SourceId
     workspace: WorkspaceId
@@ -43,6 +47,8 @@ class Source:
     public: bool = False
     state: SourceState
     secrets: tuple[Secret, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    note: str | None = None
     created_at: dt.datetime
 
     def live_secrets(self, now: dt.datetime) -> Sequence[str]:
@@ -54,11 +60,13 @@ class Source:
 
     @property
     def links(self) -> Links:
-        return Links(frozenset(self.domains))
+        return links_for(self.kind, self.domains)
 
 
-WE_ISSUE: Final = frozenset({SEGMENT})
-"""Kinds whose secret is ours to make; for the others the vendor shows it."""
+def links_for(kind: str, domains: Iterable[str]) -> Links:
+    """The source's own hosts and its vendor's."""
+    known = REGISTRY.get(kind)
+    return Links(frozenset(domains), known.vendor_hosts if known is not None else ())
 
 
 def default_namespace(kind: str, name: str) -> str:
@@ -68,32 +76,40 @@ def default_namespace(kind: str, name: str) -> str:
 
 def setup_steps(source: Source, url: str) -> list[str]:
     """What to paste where, in order."""
-    if source.kind == SHOPIFY:
-        steps = [
-            "In Shopify open Settings > Notifications > Webhooks.",
-            f"Create a webhook, format JSON, with this URL: {url}",
-            f"Do so for each of: {', '.join(SHOPIFY_TOPICS)}.",
-        ]
-        if source.state is SourceState.AWAITING_SECRET:
-            steps += [
-                "Copy the key under 'Your webhooks will be signed with'.",
-                f"Give it to Chappe: chappe sources set-secret {source.name} --secret KEY",
-            ]
-        return [*steps, "Press 'Send test notification', then look at: chappe sources status"]
-    return [
-        f"Point your Segment or RudderStack SDK at this host: {url}",
-        "Use the secret as the write key.",
-        "Send identify with an e-mail address, then track 'Signed Up'.",
-        "Look at: chappe sources status",
-    ]
+    kind = REGISTRY[source.kind]
+    waits = source.state is SourceState.AWAITING_SECRET
+    secret = source.current_secret or "the secret"
+    said = {"url": url, "name": source.name, "id": source.id, "secret": secret}
+    steps = [_filled(step, said) for step in kind.setup]
+    if waits and not any("set-secret" in step for step in steps):
+        steps.append(f"Then give its secret to Chappe: {set_secret_command(source.name)}")
+    return steps
 
 
-SHOPIFY_TOPICS: Final = (
-    "Checkout creation",
-    "Checkout update",
-    "Order creation",
-    "Order update",
-    "Customer creation",
-    "Customer update",
-    "Customer email marketing consent update",
-)
+def set_secret_command(name: str) -> str:
+    return f"chappe sources set-secret {name} --secret KEY"
+
+
+def _filled(step: str, said: Mapping[str, str]) -> str:
+    for name, value in said.items():
+        step = step.replace("{" + name + "}", value)
+    return step
+
+
+WHEN_DISABLED: Final = {
+    "shopify": "Shopify tries again for 4 hours, then deletes webhooks made through its API.",
+    "woocommerce": "WooCommerce never tries again, and disables the webhook after 6 refusals.",
+    "stripe": "Stripe tries again for 3 days, then disables the endpoint and sends you a mail.",
+    "bigcommerce": "BigCommerce tries again for 48 hours, then deactivates the webhook.",
+    "saleor": "Saleor does not try again after a refusal: what comes meanwhile is lost.",
+    "shopware": "Shopware tries 3 times within seconds, and disables the webhook after 10 losses.",
+    "adobe": "Adobe tries again for 24 hours, then disables the registration.",
+    "segment": "SDKs drop what is refused: it is lost.",
+}
+"""What the vendor does while a source refuses (their documentation, 2026)."""
+
+
+def warning_of(kind: str) -> str:
+    """Said before a source is disabled."""
+    what = WHEN_DISABLED.get(kind, "Most senders give up after some hours: what comes is lost.")
+    return f"{what} To keep what comes without using it, pause the source instead."

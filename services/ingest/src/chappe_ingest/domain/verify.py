@@ -68,6 +68,12 @@ def write_keys(headers: Headers, in_body: str | None = None) -> tuple[str, ...]:
     return tuple(key for key in dict.fromkeys(found) if 0 < len(key) <= KEY_MAX_CHARS)
 
 
+def same(given: str, secret: str) -> bool:
+    """Compared in constant time; an empty secret matches nothing."""
+    ours = secret.encode("utf-8", "surrogatepass")
+    return bool(ours) and hmac.compare_digest(given.encode("utf-8", "surrogatepass"), ours)
+
+
 def fingerprint(secret: str) -> str:
     """Finds a write key without keeping it in the clear."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -4,6 +4,7 @@ Strangers send here. Every read has a bound and a deadline, and nothing raises i
 """
 
 import asyncio
+import math
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ DRAIN_MAX_BYTES: Final = 8 * 1024 * 1024
 """Read and thrown away, so that a sender of too much hears the answer."""
 
 HEADER_MAX_CHARS: Final = 1_024
+HEADERS_MAX_CHARS: Final = 16_384
+"""All of them, names and values."""
+
+QUERY_MAX_CHARS: Final = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Request:
     headers: Headers
     client: str | None
     receive: Receive = field(repr=False)
+    query: str = ""
 
     def header(self, name: str) -> str:
         """The first value under ``name`` (in lower case), bounded; "" when absent."""
@@ -114,6 +120,7 @@ def request_of(scope: Scope, receive: Receive) -> Request:
         headers=[(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in scope["headers"]],
         client=client[0] if client else None,
         receive=receive,
+        query=scope.get("query_string", b"").decode("latin-1")[:QUERY_MAX_CHARS],
     )
 
 
@@ -157,6 +164,8 @@ TITLES: Final = {
     410: "Gone",
     413: "Content Too Large",
     415: "Unsupported Media Type",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
     503: "Service Unavailable",
 }
 
@@ -169,6 +178,13 @@ def try_again() -> Reply:
     """The log is away: nothing was kept, so the sender should come again."""
     retry = ((b"retry-after", b"5"),)
     return problem(503, "the event could not be stored; try again", headers=retry)
+
+
+def slow_down(seconds: float) -> Reply:
+    """Over the rate of a documented limit: nothing was kept."""
+    wait = str(max(1, math.ceil(seconds))).encode()
+    headers = ((b"retry-after", wait), (b"x-ratelimit-reset", wait))
+    return problem(429, "too many at once; come again when Retry-After says", headers=headers)
 
 
 def method_not_allowed(*allowed: str) -> Reply:

@@ -4,13 +4,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from chappe.broker import RecordTooLarge
-from chappe.clock import Clock
+from chappe.clock import Clock, monotonic
 from chappe_ingest import metrics
 from chappe_ingest.application.inlet import Delivered, Inlet, LogAway
-from chappe_ingest.application.resolver import PAUSED_HEADER
 from chappe_ingest.application.source_table import SourceTable
 from chappe_ingest.application.tally import Tally
-from chappe_ingest.domain import verify
+from chappe_ingest.domain import marks, rates, verify
 from chappe_ingest.domain.batches import (
     BATCH_MAX_BYTES,
     CALL_MAX_BYTES,
@@ -21,6 +20,7 @@ from chappe_ingest.domain.batches import (
     single,
     split,
 )
+from chappe_ingest.domain.rates import Buckets
 from chappe_ingest.domain.source import Source, SourceState
 from chappe_ingest.domain.sources import SEGMENT, segment
 from chappe_ingest.domain.strictness import faults
@@ -32,6 +32,7 @@ from chappe_ingest.entrypoints.asgi import (
     media_type,
     method_not_allowed,
     problem,
+    slow_down,
     too_large,
     try_again,
 )
@@ -62,6 +63,15 @@ class _Parcel:
     wrong: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Who may send how much."""
+
+    sources: Buckets = field(default_factory=lambda: Buckets(rates.SOURCE))
+    public_keys: Buckets = field(default_factory=lambda: Buckets(rates.PUBLIC_KEY))
+    visitors: Buckets = field(default_factory=lambda: Buckets(rates.VISITOR))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calls:
     """The address of every SDK."""
@@ -70,6 +80,7 @@ class Calls:
     inlet: Inlet
     tally: Tally
     business: Clock
+    limits: Limits = field(default_factory=Limits)
 
     async def __call__(self, request: Request, call: str) -> Reply:
         if call not in CALLS:
@@ -85,15 +96,31 @@ class Calls:
         if source is None:
             metrics.DELIVERIES.labels(SEGMENT, "401").inc()
             return problem(401, "the write key is not known here")
+        if source.state is SourceState.DISABLED:
+            metrics.DELIVERIES.labels(SEGMENT, "403").inc()
+            return problem(403, "this source is disabled")
+        wait = self._wait(source, request, len(parcel.items))
+        if wait:
+            metrics.DELIVERIES.labels(SEGMENT, "too_many").inc()
+            return slow_down(wait)
         if _is_strict(request) and (wrong := _wrong(call, body, parcel)):
             self.tally.refused(source.id, self.business.now(), wrong[0]["what"])
             return problem(400, "the call cannot be used; see errors", errors=wrong)
         return await self._keep(source, call, parcel)
 
+    def _wait(self, source: Source, request: Request, count: int) -> float:
+        """Seconds until this may come again; a browser's key is narrower, and by visitor."""
+        now = monotonic()
+        if not source.public:
+            return self.limits.sources.take(source.id, count, now)
+        visitor = f"{source.id} {request.client}"
+        wait = self.limits.visitors.take(visitor, count, now)
+        return wait or self.limits.public_keys.take(source.id, count, now)
+
     async def _keep(self, source: Source, call: str, parcel: _Parcel) -> Reply:
         headers = {} if call == BATCH else {segment.CALL_HEADER: call}
         if source.state is SourceState.PAUSED:
-            headers[PAUSED_HEADER] = "1"
+            headers[marks.PAUSED] = "1"
         deliveries = [
             Delivered(headers=headers, body=item.body, entity=item.entity, verified=True)
             for item in parcel.items

@@ -1,7 +1,7 @@
 """The edge's front: the hot addresses straight on ASGI, everything else by the API behind it."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import structlog
@@ -17,6 +17,7 @@ from chappe_ingest.entrypoints.asgi import (
     answer,
     problem,
     request_of,
+    try_again,
 )
 
 Handler: TypeAlias = Callable[[Request, str], Awaitable[Reply]]
@@ -31,9 +32,12 @@ PATTERNS: Final = (
     "/api/v1/sources",
     "/api/v1/sources/*",
     "/api/v1/identities/*",
+    "/api/v1/imports",
     "/api/v1/events",
 )
 """The addresses that this process owns."""
+
+IN_FLIGHT_MAX: Final = 2_000
 
 logger = structlog.get_logger(__name__)
 
@@ -44,12 +48,24 @@ async def no_provider(request: Request, rest: str) -> Reply:
     return problem(404, "there is no such provider endpoint")
 
 
+@dataclass(slots=True)
+class Crowd:
+    """Requests at the hot addresses that are being answered: a bound on what they hold in memory.
+
+    When the log is slow they pile up; from ``most`` on a sender is asked to come again.
+    """
+
+    most: int = IN_FLIGHT_MAX
+    inside: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Front:
     """An ASGI app. ``hot`` maps a first path segment to its handler, which gets the rest."""
 
     hot: dict[str, Handler]
     api: App
+    crowd: Crowd = field(default_factory=Crowd)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -61,7 +77,14 @@ class Front:
         if handler is None:
             await self.api(scope, receive, send)
             return
-        reply = await _handled(handler, request_of(scope, receive), rest)
+        if self.crowd.inside >= self.crowd.most:
+            reply = try_again()
+        else:
+            self.crowd.inside += 1
+            try:
+                reply = await _handled(handler, request_of(scope, receive), rest)
+            finally:
+                self.crowd.inside -= 1
         await answer(send, reply, head=scope["method"] == "HEAD")
 
 

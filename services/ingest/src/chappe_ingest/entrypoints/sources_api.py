@@ -1,36 +1,53 @@
 """``/api/v1/sources``: add a source and read what to paste where; look at it; let it go."""
 
+import base64
 import datetime as dt
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
+import structlog
 from fastapi import APIRouter, Body, Depends
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from chappe.clock import Clock
 from chappe.http import FieldError, Page, Problem
 from chappe.ids import NewId, SourceId, WorkspaceId
+from chappe_ingest.application.inlet import LogAway
+from chappe_ingest.application.quarantine import Quarantine
 from chappe_ingest.application.source_table import NameTaken, SourceStore, SourceTable
 from chappe_ingest.application.tally import Seen
 from chappe_ingest.domain.source import (
-    WE_ISSUE,
+    OLD_SECRET_LIVES,
     Secret,
     Source,
     SourceState,
     default_namespace,
+    set_secret_command,
     setup_steps,
+    warning_of,
 )
-from chappe_ingest.domain.sources import KINDS, SEGMENT
+from chappe_ingest.domain.sources import KINDS, REGISTRY, SEGMENT, STANDARD_WEBHOOKS
 from chappe_ingest.entrypoints.workspace import Authorise
 
 BODY_MAX_BYTES: Final = 65_536
 DOMAINS_MAX: Final = 50
-SECRET_MAX_CHARS: Final = 256
+SECRET_MAX_CHARS: Final = 16_384
+"""A secret may be a vendor's whole key set."""
+
+WRITE_KEY: Final = re.compile(r"[!-~]{1,256}")
+CONFIG_MAX_BYTES: Final = 16_384
+OLD_SECRET_LIVES_MAX_SECONDS: Final = 7 * 86_400
+logger = structlog.get_logger(__name__)
+
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 _DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9-]{1,63}")
 
-SecretText = Annotated[str, Field(min_length=1, max_length=SECRET_MAX_CHARS, pattern=r"^[!-~]+$")]
+SecretText = Annotated[
+    str, Field(min_length=1, max_length=SECRET_MAX_CHARS, pattern=r"^[!-~](?:[\s!-~]*[!-~])?$")
+]
 
 
 class NewSource(BaseModel):
@@ -44,23 +61,61 @@ class NewSource(BaseModel):
     domains: list[str] = Field(default_factory=list, max_length=DOMAINS_MAX)
     public: bool = False
     namespace: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{0,63}$")
+    api_token: SecretText | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("domains")
     @classmethod
     def _hosts(cls, domains: list[str]) -> list[str]:
-        hosts = [each.strip().lower().rstrip(".") for each in domains]
-        for host in hosts:
-            if _DOMAIN.fullmatch(host) is None:
-                raise ValueError(f"{host[:80]!r} is not a host name, as in shop.example.com")
-        return hosts
+        return hosts(domains)
 
 
 class NewSecret(BaseModel):
-    """The vendor's secret; absent, where we issue it: make a new one."""
+    """The vendor's secret; absent, where we issue it: make a new one.
+
+    The one before it is taken for another ``old_lives_seconds``, a day when absent.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     secret: SecretText | None = None
+    old_lives_seconds: int | None = Field(None, ge=0, le=OLD_SECRET_LIVES_MAX_SECONDS)
+
+
+class NewDomains(BaseModel):
+    """All the hosts that links may lead to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    domains: list[str] = Field(max_length=DOMAINS_MAX)
+
+    @field_validator("domains")
+    @classmethod
+    def _hosts(cls, domains: list[str]) -> list[str]:
+        return hosts(domains)
+
+
+class NewApiToken(BaseModel):
+    """The shop's API token, for asking back what its webhooks leave out; null forgets it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    api_token: SecretText | None
+
+
+class Disabled(BaseModel):
+    """What the vendor does now."""
+
+    warning: str
+
+
+def hosts(domains: list[str]) -> list[str]:
+    """Host names in lower case. Raises ``ValueError``."""
+    found = [each.strip().lower().rstrip(".") for each in domains]
+    for host in found:
+        if _DOMAIN.fullmatch(host) is None:
+            raise ValueError(f"{host[:80]!r} is not a host name, as in shop.example.com")
+    return found
 
 
 class AddedSource(BaseModel):
@@ -98,6 +153,7 @@ class SourcesDesk:
 
     store: SourceStore
     table: SourceTable
+    quarantine: Quarantine
     business: Clock
     wall: Clock
     new_id: NewId
@@ -111,11 +167,12 @@ class SourcesDesk:
                 f"there is no source of the kind {wanted.kind!r} yet; those that exist: {kinds}",
                 errors=[FieldError("body.kind", f"one of {kinds}")],
             )
+        self._check_config(wanted)
         secret = wanted.secret
-        if secret is None and wanted.kind in WE_ISSUE:
-            secret = self.new_id("wk_")
+        if secret is None and REGISTRY[wanted.kind].we_issue:
+            secret = self._new_secret(wanted.kind)
         if secret is not None and wanted.kind == SEGMENT:
-            await self._refuse_shared_key(secret)
+            await self._refuse_unusable_key(secret)
         namespace = wanted.namespace
         if namespace is None:
             namespace = default_namespace(wanted.kind, wanted.name)
@@ -129,6 +186,7 @@ class SourcesDesk:
             public=wanted.public,
             state=SourceState.ACTIVE if secret else SourceState.AWAITING_SECRET,
             secrets=(Secret(secret),) if secret else (),
+            config=wanted.config,
             created_at=self.business.now(),
         )
         try:
@@ -137,6 +195,8 @@ class SourcesDesk:
             taken = FieldError("body.name", "taken")
             detail = f"there is a source named {wanted.name} already; choose another name"
             raise Problem(409, detail, errors=[taken]) from None
+        if wanted.api_token is not None:
+            await self.store.set_api_token(source.id, wanted.api_token)
         await self.table.refresh()
         url = self._url(source)
         return AddedSource(id=source.id, url=url, secret=secret, setup=setup_steps(source, url))
@@ -153,22 +213,64 @@ class SourcesDesk:
         seen = await self.store.seen([source.id])
         return self._shown(source, seen.get(source.id, Seen()))
 
-    async def set_secret(self, workspace: WorkspaceId, ref: str, wanted: str | None) -> AddedSource:
+    async def set_secret(self, workspace: WorkspaceId, ref: str, wanted: NewSecret) -> AddedSource:
         source = await self._find(workspace, ref)
-        if wanted is None and source.kind not in WE_ISSUE:
+        if wanted.secret is None and not REGISTRY[source.kind].we_issue:
             raise Problem(422, f"the secret of a {source.kind} source is issued by the vendor")
-        secret = wanted or self.new_id("wk_")
-        await self.store.set_secret(source, secret, now=self.wall.now())
+        secret = wanted.secret or self._new_secret(source.kind)
+        if source.kind == SEGMENT:
+            await self._refuse_unusable_key(secret)
+        lives = OLD_SECRET_LIVES
+        if wanted.old_lives_seconds is not None:
+            lives = dt.timedelta(seconds=wanted.old_lives_seconds)
+        await self.store.set_secret(source, secret, now=self.wall.now(), lives=lives)
         await self.table.refresh()
+        source = await self._find(workspace, source.id)
+        try:
+            await self.quarantine.release(source)
+        except LogAway:
+            logger.warning("The quarantine waits for the log", source=source.id)
         url = self._url(source)
         return AddedSource(id=source.id, url=url, secret=secret, setup=setup_steps(source, url))
 
-    async def set_state(self, workspace: WorkspaceId, ref: str, state: SourceState) -> None:
+    async def set_state(self, workspace: WorkspaceId, ref: str, state: SourceState) -> Source:
         source = await self._find(workspace, ref)
         if state is SourceState.ACTIVE and not source.secrets:
             state = SourceState.AWAITING_SECRET
         await self.store.set_state(workspace, source.id, state)
         await self.table.refresh()
+        return source
+
+    async def set_domains(self, workspace: WorkspaceId, ref: str, domains: Sequence[str]) -> None:
+        source = await self._find(workspace, ref)
+        await self.store.set_domains(source.id, domains)
+        await self.table.refresh()
+
+    async def set_api_token(self, workspace: WorkspaceId, ref: str, token: str | None) -> None:
+        source = await self._find(workspace, ref)
+        await self.store.set_api_token(source.id, token)
+
+    def _new_secret(self, kind: str) -> str:
+        if kind not in STANDARD_WEBHOOKS:
+            return self.new_id("wk_" if kind == SEGMENT else "sec_")
+        return "whsec_" + base64.b64encode(self.new_id("").encode()).decode()
+
+    def _check_config(self, wanted: NewSource) -> None:
+        kind = REGISTRY[wanted.kind]
+        if not wanted.config:
+            return
+        if kind.make_normalise is None and kind.make_verify is None:
+            wrong = FieldError("body.config", f"a {wanted.kind} source takes none")
+            raise Problem(422, "there is nothing to configure", errors=[wrong])
+        if len(json.dumps(wanted.config)) > CONFIG_MAX_BYTES:
+            wrong = FieldError("body.config", f"at most {CONFIG_MAX_BYTES} bytes")
+            raise Problem(422, "the configuration is too large", errors=[wrong])
+        try:
+            kind.understands(wanted.config)
+            kind.verifies(wanted.config)
+        except (ValueError, TypeError, KeyError) as error:
+            wrong = FieldError("body.config", str(error)[:500])
+            raise Problem(422, "the configuration cannot be used", errors=[wrong]) from None
 
     async def _find(self, workspace: WorkspaceId, ref: str) -> Source:
         for source in await self.store.all():
@@ -177,8 +279,11 @@ class SourcesDesk:
                 return source
         raise Problem(404, "there is no source with this id or name")
 
-    async def _refuse_shared_key(self, secret: str) -> None:
+    async def _refuse_unusable_key(self, secret: str) -> None:
         """A write key says which source a call is of, so no two share one."""
+        if WRITE_KEY.fullmatch(secret) is None:
+            wrong = FieldError("body.secret", "at most 256 printable characters, no spaces")
+            raise Problem(422, "this cannot be a write key", errors=[wrong])
         if await self.table.by_write_key([secret]) is not None:
             taken = FieldError("body.secret", "another source has this write key")
             raise Problem(409, "write keys are unique", errors=[taken])
@@ -210,11 +315,17 @@ def in_words(source: Source, seen: Seen) -> str:
     """One sentence that says what to do, where there is something to do."""
     match source.state:
         case SourceState.AWAITING_SECRET:
-            return f"waits for its secret: chappe sources set-secret {source.name} --secret KEY"
+            held = " (deliveries are held meanwhile)" if seen.refused_at is not None else ""
+            return f"waits for its secret{held}: {set_secret_command(source.name)}"
         case SourceState.PAUSED:
-            return "paused: deliveries are kept, and not resolved"
+            why = f" ({source.note})" if source.note else ""
+            return f"paused{why}: deliveries are kept, and not resolved"
+        case SourceState.DISABLED:
+            return f"disabled: deliveries are refused. {warning_of(source.kind)}"
         case _:
             pass
+    if source.note:
+        return f"asks for an operator: {source.note}"
     if seen.refused_at is not None and (
         seen.accepted_at is None or seen.refused_at > seen.accepted_at
     ):
@@ -224,6 +335,10 @@ def in_words(source: Source, seen: Seen) -> str:
     if seen.accepted_at is None:
         return "no delivery yet"
     return f"works: the last delivery came {seen.accepted_at:%Y-%m-%d %H:%M} UTC"
+
+
+def _nothing_new() -> NewSecret:
+    return NewSecret.model_validate({})
 
 
 def routes(desk: SourcesDesk, authorise: Authorise) -> APIRouter:
@@ -248,16 +363,34 @@ def routes(desk: SourcesDesk, authorise: Authorise) -> APIRouter:
     @router.post("/{ref}/secret")
     async def set_secret(
         ref: str,
-        wanted: Annotated[NewSecret, Body(default_factory=NewSecret)],
+        wanted: Annotated[NewSecret, Body(default_factory=_nothing_new)],
         workspace: WorkspaceId = workspace,
     ) -> AddedSource:
         """Set or rotate the secret; the old one is taken for another 24 hours."""
-        return await desk.set_secret(workspace, ref, wanted.secret)
+        return await desk.set_secret(workspace, ref, wanted)
 
     @router.post("/{ref}/pause", status_code=204)
     async def pause(ref: str, workspace: WorkspaceId = workspace) -> None:
         """Keep what comes, resolve nothing. The sender still hears 200."""
         await desk.set_state(workspace, ref, SourceState.PAUSED)
+
+    @router.post("/{ref}/disable")
+    async def disable(ref: str, workspace: WorkspaceId = workspace) -> Disabled:
+        """Refuse what comes (403), and read what the vendor does then."""
+        source = await desk.set_state(workspace, ref, SourceState.DISABLED)
+        return Disabled(warning=warning_of(source.kind))
+
+    @router.put("/{ref}/domains", status_code=204)
+    async def set_domains(ref: str, wanted: NewDomains, workspace: WorkspaceId = workspace) -> None:
+        """Say anew which hosts links of this source may lead to."""
+        await desk.set_domains(workspace, ref, wanted.domains)
+
+    @router.put("/{ref}/api-token", status_code=204)
+    async def set_api_token(
+        ref: str, wanted: NewApiToken, workspace: WorkspaceId = workspace
+    ) -> None:
+        """Set the token for asking the shop back. It is sealed, and never shown."""
+        await desk.set_api_token(workspace, ref, wanted.api_token)
 
     @router.post("/{ref}/resume", status_code=204)
     async def resume(ref: str, workspace: WorkspaceId = workspace) -> None:
@@ -268,5 +401,5 @@ def routes(desk: SourcesDesk, authorise: Authorise) -> APIRouter:
         """Forget the secrets; deliveries are answered 410 from now on."""
         await desk.set_state(workspace, ref, SourceState.DELETED)
 
-    _ = (add, list_, show, set_secret, pause, resume, delete)
+    _ = (add, list_, show, set_secret, pause, resume, delete, disable, set_domains, set_api_token)
     return router

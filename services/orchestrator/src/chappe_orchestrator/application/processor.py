@@ -99,6 +99,9 @@ class Journeying:
         self._owned |= set(claimed)
         await self._resume(claimed)
 
+    async def releasing(self, shards: Sequence[int]) -> None:
+        """Nothing outlives a batch here."""
+
     async def released(self, shards: Sequence[int]) -> None:
         self._timers.release(shards)
         self._owned -= set(shards)

@@ -50,6 +50,8 @@ BLOCKED_SECONDS = 1.0
 """How long to wait before looking again when something is due and must wait (for events)."""
 SETTLE_SECONDS = 20.0
 DRAIN_SECONDS = 10.0
+FINISH_SECONDS = 4.0
+"""Less than a lease, which is not renewed meanwhile."""
 LATE_MAX = 1_000
 """Outcomes of lost shards that are kept, in case we get the shards again."""
 
@@ -91,6 +93,7 @@ class HandOver:
     evidence: Evidence | None = None
     capture: bool = False
     _draining: bool = False
+    _leaving: set[int] = field(default_factory=set[int])
     _shards: dict[int, int] = field(default_factory=dict)
     _queue: deque[_Ready] = field(default_factory=deque)
     _in_flight: dict[MessageId, tuple[Claimed, float]] = field(default_factory=dict)
@@ -126,6 +129,15 @@ class HandOver:
         if self._blocked:
             self._work.set()
 
+    async def finish(self, shards: Sequence[int]) -> None:
+        """These are about to be somebody else's: leave nothing of theirs on the wire, or those
+        messages would be in doubt.
+        """
+        leaving = set(shards)
+        self._leaving |= leaving
+        self._put_aside(leaving)
+        await self._come_to_rest(leaving, FINISH_SECONDS)
+
     async def forget(self, shards: Sequence[int]) -> None:
         """Their messages are somebody else's now: what waits is dropped, what is on the wire ends
         where it is, without being written down by us.
@@ -133,6 +145,7 @@ class HandOver:
         gone = set(shards)
         for shard in gone:
             self._shards.pop(shard, None)
+        self._leaving -= gone
         dropped = [ready for ready in self._queue if ready.claimed.message.shard in gone]
         self._queue = deque(r for r in self._queue if r.claimed.message.shard not in gone)
         for ready in dropped:
@@ -140,7 +153,8 @@ class HandOver:
 
     async def adopt(self, shards: Sequence[Owned]) -> None:
         ours: dict[int, int] = {owned.shard: owned.epoch for owned in shards}
-        await self._settle(set(ours))
+        # What our own lanes still carry of these shards, from before they were lost.
+        await self._come_to_rest(set(ours), SETTLE_SECONDS)
         while ours:
             left = await self.ledger.interrupted(sorted(ours))
             endings = [await self._conclude(each) for each in left]
@@ -154,16 +168,6 @@ class HandOver:
             break
         self._shards |= ours
         self.wake()
-
-    async def _settle(self, shards: set[int]) -> None:
-        """Wait for what our own lanes still carry of these shards, from before they were lost."""
-        try:
-            async with asyncio.timeout(SETTLE_SECONDS):
-                while any(c.message.shard in shards for c, _ in self._in_flight.values()):
-                    self._quiet.clear()
-                    await self._quiet.wait()
-        except TimeoutError:
-            logger.warning("Messages of lost shards are still on the wire")
 
     async def _conclude(self, left: Interrupted) -> Ended:
         """What became of a message that was being sent when its shard's owner stopped."""
@@ -186,19 +190,32 @@ class HandOver:
     async def drain(self) -> None:
         """Take nothing new, give back what waits, and finish what is on the wire."""
         self._draining = True
+        every = set(self._shards)
+        self._put_aside(every)
+        await self._come_to_rest(every, DRAIN_SECONDS)
+
+    def _put_aside(self, shards: set[int]) -> None:
+        """What waits for a lane may be claimed again, by whoever owns its shard then."""
         now = self.business.now()
-        while self._queue:
-            claimed = self._queue.popleft().claimed
-            made = _again(now, "stopped")
-            self._endings.append(Ended(claimed.message, claimed.epoch, made, claimed.address))
+        waiting, self._queue = self._queue, deque[_Ready]()
+        for ready in waiting:
+            claimed = ready.claimed
+            if claimed.message.shard in shards:
+                made = _again(now, "stopped")
+                self._endings.append(Ended(claimed.message, claimed.epoch, made, claimed.address))
+            else:
+                self._queue.append(ready)
         self._to_note.set()
+
+    async def _come_to_rest(self, shards: set[int], seconds: float) -> None:
+        """Until nothing of these shards is on the wire, or patience ends."""
         try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while self._in_flight:
+            async with asyncio.timeout(seconds):
+                while any(c.message.shard in shards for c, _ in self._in_flight.values()):
                     self._quiet.clear()
                     await self._quiet.wait()
         except TimeoutError:
-            logger.warning("Stopping with messages on the wire", messages=len(self._in_flight))
+            logger.warning("Messages are still on the wire", shards=len(shards))
 
     # -- claiming ---------------------------------------------------------------------------
 
@@ -220,7 +237,7 @@ class HandOver:
         """Take what is due; returns how many."""
         if not self._shards or self._draining:
             return 0
-        shards = dict(self._shards)
+        shards = {s: epoch for s, epoch in self._shards.items() if s not in self._leaving}
         claimed = await self.ledger.claim(
             shards,
             lagging=await self.lag.shards(shards),
@@ -234,6 +251,8 @@ class HandOver:
         for each in claimed:
             if self._shards.get(each.message.shard) != each.epoch:
                 continue
+            if each.message.shard in self._leaving:
+                continue  # its next owner finds it claimed and not begun
             version = await self.catalogue.version(
                 each.message.workspace, each.message.template or ""
             )

@@ -28,6 +28,10 @@ class Shards(Protocol):
         """Conclude what the last owner left, then hand over from these shards too."""
         ...
 
+    async def finish(self, shards: Sequence[int]) -> None:
+        """Take nothing more from these, and wait for what is on the wire."""
+        ...
+
     async def forget(self, shards: Sequence[int]) -> None: ...
 
     def wake(self) -> None:
@@ -56,6 +60,9 @@ class SenderProcessor:
     async def claimed(self, shards: Sequence[Owned]) -> None:
         self._holds |= await self.ledger.holds([owned.shard for owned in shards])
         await self.shards.adopt(shards)
+
+    async def releasing(self, shards: Sequence[int]) -> None:
+        await self.shards.finish(shards)
 
     async def released(self, shards: Sequence[int]) -> None:
         gone = set(shards)

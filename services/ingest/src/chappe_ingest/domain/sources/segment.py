@@ -7,12 +7,13 @@ RudderStack sends an identify's traits in ``context.traits``, old clients say "V
 import dataclasses
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from chappe.events import Event, Flags, Identifier, ObjectRef, RawRecord
-from chappe_ingest.domain import consent
+from chappe_ingest.domain import batches, consent
 from chappe_ingest.domain import identifiers as ids
+from chappe_ingest.domain import verify as verifying
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.normalised import (
     Fact,
@@ -215,6 +216,26 @@ class _Call:
         }
         free = free_form(reader, self.links, without=_OWN_TRAITS)
         return free | {name: value for name, value in own.items() if value is not None}
+
+
+def verify(
+    body: bytes, headers: verifying.Headers, secrets: Sequence[str], now: dt.datetime
+) -> verifying.Verdict:
+    """The write key, in ``Authorization`` or in the body, is one of ``secrets``."""
+    del now
+    _, in_body = batches.single(body)
+    keys = verifying.write_keys(headers, in_body)
+    if any(verifying.same(key, secret) for key in keys for secret in secrets):
+        return verifying.VERIFIED
+    reason = "the write key is not the source's" if keys else "no write key was sent"
+    return verifying.Verdict(False, reason)
+
+
+def entity(body: bytes, headers: verifying.Headers) -> str | None:
+    """The person the call is about."""
+    del headers
+    item, _ = batches.single(body)
+    return item.entity
 
 
 def _type_of(raw: RawRecord, body: Reader) -> str:
