@@ -10,6 +10,7 @@ from chappe_cli.commands import (
     contacts,
     dead_letters,
     events,
+    feedback,
     journeys,
     messages,
     running,
@@ -37,6 +38,8 @@ for name, group in {
     "messages": messages.app,
     "templates": templates.app,
     "suppressions": suppressions.app,
+    "providers": feedback.providers,
+    "bounces": feedback.bounces,
     "dead-letters": dead_letters.app,
 }.items():
     app.add_typer(group, name=name, no_args_is_help=True)

@@ -1,9 +1,13 @@
-"""Check a template, storing nothing: what ``chappe templates validate`` prints."""
+"""Answer one question without a server: is a template right, what does a webhook or mail say."""
 
 from collections.abc import Mapping
 
 from chappe_sender.adapters.compiler import publish
+from chappe_sender.domain.bounces import try_bounce
+from chappe_sender.domain.feedback import try_provider
 from chappe_sender.domain.template import TemplateError
+
+__all__ = ["try_bounce", "try_provider", "validate_template"]
 
 
 def validate_template(name: str, files: Mapping[str, str]) -> list[dict[str, str]]:

@@ -148,7 +148,7 @@ Diagnostic-Code: X-Postfix; Host or domain name not found. Name service error
 )
 
 EXIM = (
-    """\
+    b"""\
 Return-path: <>
 Received: from Debian-exim by relay.example with local (Exim 4.96) id 1abc-000
 X-Failed-Recipients: zoe@customer.example
@@ -188,7 +188,7 @@ Diagnostic-Code: smtp; 550 5.7.1 Message rejected, sending IP 192.0.2.99 is list
 --1763-eximdsn-804289383
 Content-type: message/rfc822
 
-""".encode()
+"""
     + ORIGINAL.encode()
     + b"\n--1763-eximdsn-804289383--\n"
 )
@@ -307,7 +307,8 @@ Arrival-Date: Fri, 20 Nov 2026 09:05:00 +0000
 Final-Recipient: rfc822;zoe@customer.example
 Action: failed
 Status: 5.1.10
-Diagnostic-Code: smtp;550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient zoe@customer.example not found by SMTP address lookup
+Diagnostic-Code: smtp;550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient
+ zoe@customer.example not found by SMTP address lookup
 """,
     sender="Microsoft Outlook <MicrosoftExchange329e71ec88ae4615bbc36ab6ce41109e@customer.example>",
     subject="Non remis : Your cart is waiting",
@@ -368,8 +369,8 @@ Final-Recipient: rfc822; zoe@customer.example
 Action: failed
 Status: 5.1.1
 Remote-MTA: dns; gmail-smtp-in.l.google.com.
-Diagnostic-Code: smtp; 550-5.1.1 The email account that you tried to reach does not exist. Please try
- 550-5.1.1 double-checking the recipient's email address for typos or
+Diagnostic-Code: smtp; 550-5.1.1 The email account that you tried to reach does not exist. Please
+ 550-5.1.1 try double-checking the recipient's email address for typos or
  550 5.1.1  https://support.google.com/mail/?p=NoSuchUser 5b1f17b1804b1-4779 - gsmtp
 Last-Attempt-Date: Fri, 20 Nov 2026 01:05:01 -0800 (PST)
 """,
@@ -429,8 +430,8 @@ its recipients. This is a permanent error. The following address
 failed:
 
 zoe@customer.example:
-SMTP error from remote server for RCPT TO command, host: mx.customer.example (192.0.2.7) reason: 554 5.7.1 <zoe@customer.example>:
- Relay access denied
+SMTP error from remote server for RCPT TO command, host: mx.customer.example
+ (192.0.2.7) reason: 554 5.7.1 <zoe@customer.example>: Relay access denied
 
 --- The header of the original message is following. ---
 

@@ -10,14 +10,18 @@ DEAD = [
     # Gmail
     (
         "invalid_recipient",
-        "550-5.1.1 The email account that you tried to reach does not exist. Please try\n"
-        "550-5.1.1 double-checking the recipient's email address for typos or\n"
-        "550 5.1.1 unnecessary spaces. https://support.google.com/mail/?p=NoSuchUser d2e1a - gsmtp",
+        (
+            "550-5.1.1 The email account that you tried to reach does not exist. Please try\n"
+            "550-5.1.1 double-checking the recipient's email address for typos or\n"
+            "550 5.1.1 unnecessary spaces. https://support.google.com/mail/?p=NoSuchUser d2e - gs"
+        ),
     ),
     (
         "inactive_mailbox",
-        "550 5.2.1 The email account that you tried to reach is disabled. Learn more at "
-        "https://support.google.com/mail/?p=DisabledUser x9 - gsmtp",
+        (
+            "550 5.2.1 The email account that you tried to reach is disabled. Learn more at "
+            "https://support.google.com/mail/?p=DisabledUser x9 - gsmtp"
+        ),
     ),
     ("bad_domain", "550 5.1.2 The domain nope.example couldn't be found. DNS type 'mx' lookup"),
     # Microsoft
@@ -27,8 +31,10 @@ DEAD = [
     ),
     (
         "invalid_recipient",
-        "550 5.4.1 Recipient address rejected: Access denied. AS(201806281) "
-        "[AB1CD2.eop-eur02.prod.protection.outlook.com 2026-11-20T09:00:00.000Z]",
+        (
+            "550 5.4.1 Recipient address rejected: Access denied. AS(201806281) "
+            "[AB1CD2.eop-eur02.prod.protection.outlook.com 2026-11-20T09:00:00.000Z]"
+        ),
     ),
     ("invalid_recipient", "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP"),
     (
@@ -159,6 +165,11 @@ def test_a_4xx_never_makes_an_address_dead() -> None:
     for text in ("450 4.1.1 user unknown", "450 no such user", "451 4.1.2 domain not found"):
         assert not classify(text, failed=True).permanent
     assert not classify("user unknown", field="4.1.1", failed=True).permanent
+
+
+def test_what_holds_for_now_is_not_for_good() -> None:
+    found = classify("550 mailbox temporarily disabled", failed=True)
+    assert (found.bounce_class, found.permanent) == ("inactive_mailbox", False)
 
 
 def test_the_name_of_an_address_says_nothing() -> None:

@@ -207,6 +207,26 @@ def test_a_torn_mail_does_not_break_it_either(name: str, keep: int, dice: object
     read(raw[:cut] if keep else raw[cut:])
 
 
+@pytest.mark.parametrize(
+    "evil",
+    [
+        b"<" * 500_000,
+        b"a@" * 300_000,
+        b"-" * 300_000,
+        b"x" * 1_000_000,
+        b"word " * 200_000,
+        b" " * 300_000 + b"x\n",
+        b"<a@b.example>:\n550 no such user\n\n" * 20_000,
+        (b"a." * 30 + b"@" + b"b." * 30 + b"\n") * 5_000,
+    ],
+)
+def test_a_mail_made_to_be_slow_is_not(evil: bytes) -> None:
+    head = b"From: MAILER-DAEMON@mx.example\nSubject: failure notice\n"
+    read(head + b"\n" + evil)
+    read(head + b"Content-Type: text/html\n\n" + evil)
+    read(head + b"X-Failed-Recipients: " + evil)
+
+
 def test_a_mail_ten_thousand_parts_deep_is_read_to_a_bound() -> None:
     raw = b"Content-Type: message/rfc822\n\n" * 10_000
     assert read(raw) == []
