@@ -74,8 +74,15 @@ def list_(*, as_json: show.Json = False) -> None:
 
 
 @app.command(epilog="Example:  chappe sources status my-shop")
-def status(ref: Ref, *, as_json: show.Json = False) -> None:
-    """How a source is doing, in words."""
+def status(
+    ref: Annotated[str | None, typer.Argument(help="Id or name; absent: every source.")] = None,
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """How a source is doing, in words; with what went wrong the last time."""
+    if ref is None:
+        list_(as_json=as_json)
+        return
     with connect() as api:
         show.document(api.get(f"{SOURCES}/{ref}"), as_json=as_json)
 

@@ -103,6 +103,8 @@ class HandOver:
     _endings: list[Ended] = field(default_factory=list)
     _blocked: bool = False
     """Something is due and waits for its shard to read on."""
+    _read_on: bool = False
+    """Some shard has read on since the last claim began: what it refused may be possible now."""
     _room: asyncio.Event = field(default_factory=asyncio.Event)
     _work: asyncio.Event = field(default_factory=asyncio.Event)
     _filled: asyncio.Event = field(default_factory=asyncio.Event)
@@ -126,6 +128,7 @@ class HandOver:
         self._work.set()
 
     def advanced(self) -> None:
+        self._read_on = True
         if self._blocked:
             self._work.set()
 
@@ -225,6 +228,7 @@ class HandOver:
                 self._room.clear()
                 await self._room.wait()
             self._work.clear()
+            self._read_on = False
             claimed = 0
             try:
                 claimed = await self._claim()
@@ -271,6 +275,9 @@ class HandOver:
             if due is not None:
                 left = (due - self.business.now()).total_seconds()
                 self._blocked = left <= 0
+                if self._blocked and self._read_on:
+                    self._blocked = False
+                    return
                 seconds = BLOCKED_SECONDS if self._blocked else min(left, IDLE_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
