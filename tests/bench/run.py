@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import edge
 import path
 from harness import ROOT, machine
 
@@ -21,6 +22,7 @@ def benches() -> dict[str, Bench]:
     found: dict[str, Bench] = {
         "latency": lambda: path.latency("embedded", CHAPPE_KAFKA_BOOTSTRAP=""),
         "burst": lambda: path.burst("embedded", CHAPPE_KAFKA_BOOTSTRAP=""),
+        "edge": lambda: edge.measure(None),
     }
     kafka = os.environ.get("CHAPPE_KAFKA_BOOTSTRAP")
     if kafka:
@@ -32,6 +34,7 @@ def benches() -> dict[str, Bench]:
             }
 
         found["latency-kafka"] = lambda: path.latency("kafka", **environment())
+        found["edge-kafka"] = lambda: edge.measure(kafka)
         found["burst-kafka"] = lambda: path.burst("kafka", **environment())
     return found
 

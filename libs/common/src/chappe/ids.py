@@ -7,7 +7,7 @@ A *derived* id is a hash of what it stands for, so that asking twice is asking o
 import base64
 import functools
 import hashlib
-import secrets
+import os
 from collections.abc import Callable
 from typing import NewType, TypeAlias
 
@@ -21,6 +21,9 @@ StepId = NewType("StepId", str)
 Shard: TypeAlias = int
 
 DEFAULT_WORKSPACE = WorkspaceId("default")
+
+ID_BYTES = 16
+BLOCK_BYTES = 4_096
 
 REMEMBERED_KEYS = 16_384
 """One contact's records come in runs; murmur2 in Python costs as much as decoding an event."""
@@ -41,7 +44,29 @@ def derived(prefix: str, *parts: str) -> str:
 
 def random_id(prefix: str) -> str:
     """128 unguessable bits behind ``prefix``."""
-    return prefix + _letters(secrets.token_bytes(16))
+    return prefix + _entropy.take().hex()
+
+
+class _Entropy:
+    """The system's randomness, asked for in blocks: a call for every id costs more than the id."""
+
+    def __init__(self) -> None:
+        self._block = b""
+        self._at = 0
+
+    def take(self) -> bytes:
+        start = self._at
+        if start >= len(self._block):
+            self._block, start = os.urandom(BLOCK_BYTES), 0
+        self._at = start + ID_BYTES
+        return self._block[start : self._at]
+
+    def forget(self) -> None:
+        self._block = b""
+
+
+_entropy = _Entropy()
+os.register_at_fork(after_in_child=_entropy.forget)  # or both would give out the same ids
 
 
 def _letters(raw: bytes) -> str:

@@ -12,6 +12,7 @@ from chappe.broker.embedded_reader import AWAY
 from chappe.broker.known import Known
 from chappe.broker.limits import ANSWER_SECONDS, Room, chunks
 from chappe.broker.port import BrokerMismatch, BrokerUnavailable, Outgoing
+from chappe.deadlines import Deadlines
 from chappe.events.streams import Stream
 
 STATEMENT_RECORDS_MAX = 1_000
@@ -66,12 +67,14 @@ class Appender:
         self._task: asyncio.Task[None] | None = None
         self._connection: asyncpg.pool.PoolConnectionProxy | None = None
         self._closed = False
+        self._patience = Deadlines(ANSWER_SECONDS)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def append(self, stream: Stream, records: Sequence[Outgoing]) -> None:
         """Durable on return. A later part is not tried when an earlier one failed."""
         for part, size in chunks(records, STATEMENT_RECORDS_MAX, STATEMENT_BYTES_MAX):
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
+                with self._patience.limit():
                     await self._append(stream, part, size)
             except TimeoutError as error:
                 raise BrokerUnavailable(
@@ -92,7 +95,8 @@ class Appender:
         try:
             if self._closed:
                 raise BrokerUnavailable("the log is closed")
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._loop = self._loop or asyncio.get_running_loop()
+            done: asyncio.Future[None] = self._loop.create_future()
             self._queue.append(_Waiting(stream, records, size, done))
             self._work.set()
             if self._task is None:

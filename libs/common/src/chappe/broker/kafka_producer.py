@@ -25,6 +25,7 @@ from aiokafka.errors import (
 from chappe.broker.kafka_connection import AWAY, Untyped, quietly
 from chappe.broker.limits import ANSWER_SECONDS, MAX_RECORD_BYTES, Room, size_of
 from chappe.broker.port import BrokerUnavailable, Outgoing, RecordTooLarge
+from chappe.deadlines import Deadlines
 
 BATCH_BYTES = 512 * 1024
 """A batch takes this much, or one record that is bigger."""
@@ -59,12 +60,15 @@ class Appender:
         self._producer: Untyped | None = None
         self._starting = asyncio.Lock()
         self._closed = False
+        self._patience = Deadlines(ANSWER_SECONDS)
+        self._stuck = Deadlines(STUCK_SECONDS)
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def append(self, topic: str, records: Sequence[Outgoing]) -> None:
         """Durable on return. Raises ``BrokerUnavailable`` or ``RecordTooLarge``."""
         size = sum(map(size_of, records))
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            with self._patience.limit():
                 await self._room.enter(len(records), size)
                 try:
                     await self._append(topic, records)
@@ -87,7 +91,7 @@ class Appender:
         by_partition: dict[int, list[Outgoing]] = defaultdict(list)
         for record in records:
             by_partition[record.partition].append(record)
-        loop = asyncio.get_running_loop()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
         waiting = {
             partition: _Waiting(theirs, loop.create_future())
             for partition, theirs in by_partition.items()
@@ -99,6 +103,9 @@ class Appender:
                 self._spawn(self._drain(topic, partition, lane))
         answers = [entry.done for entry in waiting.values()]
         try:
+            if len(answers) == 1:  # a single call's: the door's usual case
+                await answers[0]
+                return
             await asyncio.wait(answers)
         finally:
             for answer in answers:
@@ -130,7 +137,7 @@ class Appender:
                 self._discard(producer)
             raise
         try:
-            async with asyncio.timeout(STUCK_SECONDS):
+            with self._stuck.limit():
                 await acknowledged
         except AWAY:
             self._discard(producer)  # its sequence may have a hole now
@@ -138,6 +145,8 @@ class Appender:
 
     async def _ready(self) -> Untyped:
         """The producer, started. Raises what ``AWAY`` names."""
+        if self._producer is not None and not self._closed:
+            return self._producer
         async with self._starting:
             if self._closed:
                 raise ProducerClosed

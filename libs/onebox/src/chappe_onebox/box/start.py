@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 import structlog
+import uvloop
 
 from chappe.settings import Settings
 from chappe.telemetry import set_up_logs
@@ -20,7 +21,7 @@ def run_to_end(name: str, settings: Settings, work: Coroutine[Any, Any, None]) -
     """Run a process of ours; whatever ends it is said once, on stderr."""
     set_up_logs(settings.log_level, console=sys.stderr.isatty())
     try:
-        asyncio.run(work)
+        uvloop.run(work)
     except (asyncio.CancelledError, KeyboardInterrupt):
         return INTERRUPTED
     except BaseException as error:

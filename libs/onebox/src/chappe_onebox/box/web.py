@@ -69,7 +69,8 @@ def listen(host: str, port: int, option: str) -> socket.socket:
     """Bind a port, 0 for a free one. Raises ``CannotStart`` naming the option to change."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        # The protocol is named, or the loop does not set TCP_NODELAY on what it accepts.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((host, port))

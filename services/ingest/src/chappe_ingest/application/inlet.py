@@ -1,9 +1,8 @@
 """The way into the log: stamp, append, answer after durable."""
 
-import asyncio
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
@@ -11,6 +10,7 @@ import structlog
 
 from chappe.broker import Broker, BrokerError, Outgoing, RecordTooLarge
 from chappe.clock import Clock, monotonic
+from chappe.deadlines import Deadlines
 from chappe.events import (
     EVENTS,
     RAW_BULK,
@@ -45,8 +45,7 @@ class LogAway(Exception):
     """Neither the log nor the spool took it in time. The sender should try again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivered:
+class Delivered(msgspec.Struct, kw_only=True):
     """One delivery to keep. ``entity`` is what keeps its place in the order; None: nothing does.
 
     ``id`` and the times are set where it was received before: in the quarantine.
@@ -73,6 +72,8 @@ class Inlet:
     wall: Clock
     new_id: NewId
     spool: Spool | None = None
+    patience: Deadlines = field(default_factory=lambda: Deadlines(APPEND_SECONDS_MAX))
+    log_patience: Deadlines = field(default_factory=lambda: Deadlines(SPOOL_AFTER_SECONDS))
 
     async def take(
         self, source: Source, deliveries: Sequence[Delivered], stream: Stream = RAW_COMMERCE
@@ -120,11 +121,11 @@ class Inlet:
     async def _append(self, stream: Stream, records: Sequence[Outgoing]) -> None:
         started = monotonic()
         try:
-            async with asyncio.timeout(APPEND_SECONDS_MAX):
-                if self.spool is None or stream == RAW_BULK:  # imports can wait for the log
+            if self.spool is not None and stream != RAW_BULK:  # imports can wait for the log
+                await self._append_or_spool(self.spool, stream, records)
+            else:
+                with self.patience.limit():
                     await self.broker.append(stream, records)
-                else:
-                    await self._append_or_spool(self.spool, stream, records)
         except RecordTooLarge:
             raise
         except (BrokerError, TimeoutError, SpoolFull) as error:
@@ -135,15 +136,16 @@ class Inlet:
     async def _append_or_spool(
         self, spool: Spool, stream: Stream, records: Sequence[Outgoing]
     ) -> None:
-        behind = [each for each in records if spool.holds(stream, each.partition)]
-        if behind:
-            await spool.put(stream, behind)
-            held = {each.partition for each in behind}
-            records = [each for each in records if each.partition not in held]
-        if not records:
-            return
+        if spool.depth:
+            behind = [each for each in records if spool.holds(stream, each.partition)]
+            if behind:
+                await self._spool(spool, stream, behind)
+                held = {each.partition for each in behind}
+                records = [each for each in records if each.partition not in held]
+            if not records:
+                return
         try:
-            async with asyncio.timeout(SPOOL_AFTER_SECONDS):
+            with self.log_patience.limit():
                 await self.broker.append(stream, records)
         except RecordTooLarge as error:
             if len(records) == 1:
@@ -152,4 +154,8 @@ class Inlet:
             for each in records:
                 await self._append_or_spool(spool, stream, [each])
         except (BrokerError, TimeoutError):
+            await self._spool(spool, stream, records)
+
+    async def _spool(self, spool: Spool, stream: Stream, records: Sequence[Outgoing]) -> None:
+        with self.patience.limit():
             await spool.put(stream, records)

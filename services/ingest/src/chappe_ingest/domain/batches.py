@@ -23,8 +23,7 @@ class NotABatch(Exception):
         self.too_many = too_many
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True):
     """One call: its bytes, and who it is about (None: nobody)."""
 
     body: bytes

@@ -4,6 +4,7 @@ Everything here is fed by strangers, and answers; nothing here raises.
 """
 
 import base64
+import functools
 import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
@@ -15,6 +16,8 @@ Headers: TypeAlias = Sequence[tuple[str, str]]
 
 CANDIDATES_MAX: Final = 20
 KEY_MAX_CHARS: Final = 256
+REMEMBERED_MAX: Final = 1_024
+"""Headers of callers whose key need not be decoded again; each is a header's size at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +59,19 @@ def write_keys(headers: Headers, in_body: str | None = None) -> tuple[str, ...]:
     """
     found: list[str] = []
     for value in values(headers, "authorization")[:CANDIDATES_MAX]:
-        scheme, _, rest = value.strip().partition(" ")
-        rest = rest.strip()
-        if scheme.lower() == "basic":
-            found.append(_decoded(rest).decode("latin-1").partition(":")[0])
-            found.append(rest.removesuffix(":"))
-        elif scheme.lower() == "bearer":
-            found.append(rest)
+        found += _keys_in(value)
     if in_body:
         found.append(in_body)
     return tuple(key for key in dict.fromkeys(found) if 0 < len(key) <= KEY_MAX_CHARS)
+
+
+@functools.lru_cache(maxsize=REMEMBERED_MAX)
+def _keys_in(authorization: str) -> tuple[str, ...]:
+    scheme, _, rest = authorization.strip().partition(" ")
+    rest = rest.strip()
+    if scheme.lower() == "basic":
+        return _decoded(rest).decode("latin-1").partition(":")[0], rest.removesuffix(":")
+    return (rest,) if scheme.lower() == "bearer" else ()
 
 
 def same(given: str, secret: str) -> bool:

@@ -3,7 +3,6 @@
 Strangers send here. Every read has a bound and a deadline, and nothing raises into the server.
 """
 
-import asyncio
 import math
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from chappe.deadlines import Deadlines
 from chappe_ingest.domain.verify import Headers
 
 Scope: TypeAlias = Mapping[str, Any]
@@ -32,14 +32,21 @@ HEADERS_MAX_CHARS: Final = 16_384
 QUERY_MAX_CHARS: Final = 2_048
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
-    """An answer. ``close`` ends the connection after it."""
+    """An answer. ``close`` ends the connection after it; ``start`` is its first message."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[bytes, bytes], ...] = ()
     close: bool = False
+    start: dict[str, Any] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        headers = [*self.headers, (b"content-length", str(len(self.body)).encode())]
+        if self.close:
+            headers.append((b"connection", b"close"))
+        self.start = {"type": "http.response.start", "status": self.status, "headers": headers}
 
 
 class Refuse(Exception):
@@ -50,9 +57,9 @@ class Refuse(Exception):
         self.reply = reply
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """One request whose body has not been read yet."""
+    """One request whose body has not been read yet. ``patience``: from head to last byte."""
 
     method: str
     path: str
@@ -60,10 +67,15 @@ class Request:
     client: str | None
     receive: Receive = field(repr=False)
     query: str = ""
+    patience: Deadlines = field(default_factory=lambda: Deadlines(READ_SECONDS_MAX), repr=False)
+    _first: dict[str, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._first = dict(reversed(self.headers))
 
     def header(self, name: str) -> str:
         """The first value under ``name`` (in lower case), bounded; "" when absent."""
-        return next((v[:HEADER_MAX_CHARS] for n, v in self.headers if n == name), "")
+        return self._first.get(name, "")[:HEADER_MAX_CHARS]
 
     async def body(self, max_bytes: int) -> bytes:
         """The whole body.
@@ -76,7 +88,7 @@ class Request:
             detail = "both Content-Length and Transfer-Encoding were sent"
             raise Refuse(problem(400, detail, close=True))
         try:
-            async with asyncio.timeout(READ_SECONDS_MAX):
+            with self.patience.limit():
                 if told.isdigit() and int(told[:20]) > max_bytes:
                     await self._drain()
                     raise Refuse(too_large(max_bytes))
@@ -112,24 +124,22 @@ class Request:
         return message.get("body", b""), message.get("more_body", False)
 
 
-def request_of(scope: Scope, receive: Receive) -> Request:
+def request_of(scope: Scope, receive: Receive, patience: Deadlines) -> Request:
     client = scope.get("client")
     return Request(
         method=scope["method"],
         path=scope["path"],
-        headers=[(n.decode("latin-1").lower(), v.decode("latin-1")) for n, v in scope["headers"]],
+        headers=[(n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"]],
         client=client[0] if client else None,
         receive=receive,
         query=scope.get("query_string", b"").decode("latin-1")[:QUERY_MAX_CHARS],
+        patience=patience,
     )
 
 
 async def answer(send: Send, reply: Reply, *, head: bool = False) -> None:
     """Send ``reply``; to a HEAD without its body."""
-    headers = [*reply.headers, (b"content-length", str(len(reply.body)).encode())]
-    if reply.close:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send(reply.start)
     await send({"type": "http.response.body", "body": b"" if head else reply.body})
 
 

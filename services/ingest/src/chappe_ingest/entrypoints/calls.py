@@ -52,6 +52,9 @@ PREFLIGHT: Final = Reply(
     ),
 )
 _SUCCESS = b'{"success":true}'
+TAKEN: Final = Reply(200, _SUCCESS, (_JSON,))
+TAKEN_FROM_BROWSER: Final = Reply(200, _SUCCESS, (_JSON, _ANY_ORIGIN))
+_ACCEPTED = metrics.DELIVERIES.labels(SEGMENT, "accepted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +137,8 @@ class Calls:
         except RecordTooLarge:
             return too_large(BATCH_MAX_BYTES)
         self.tally.accepted(source.id, self.business.now(), len(deliveries))
-        metrics.DELIVERIES.labels(SEGMENT, "accepted").inc()
-        return Reply(200, _SUCCESS, (_JSON, _ANY_ORIGIN) if source.public else (_JSON,))
+        _ACCEPTED.inc()
+        return TAKEN_FROM_BROWSER if source.public else TAKEN
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:

@@ -6,7 +6,9 @@ from typing import Final, TypeAlias
 
 import structlog
 
+from chappe.deadlines import Deadlines
 from chappe_ingest.entrypoints.asgi import (
+    READ_SECONDS_MAX,
     App,
     Receive,
     Refuse,
@@ -66,6 +68,7 @@ class Front:
     hot: dict[str, Handler]
     api: App
     crowd: Crowd = field(default_factory=Crowd)
+    patience: Deadlines = field(default_factory=lambda: Deadlines(READ_SECONDS_MAX))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,7 +85,7 @@ class Front:
         else:
             self.crowd.inside += 1
             try:
-                reply = await _handled(handler, request_of(scope, receive), rest)
+                reply = await _handled(handler, request_of(scope, receive, self.patience), rest)
             finally:
                 self.crowd.inside -= 1
         await answer(send, reply, head=scope["method"] == "HEAD")
