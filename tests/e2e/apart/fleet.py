@@ -48,11 +48,12 @@ class Process:
         roles: tuple[str, ...],
         fault: str | None = None,
         mark: Path | None = None,
+        port: int | None = None,
     ) -> None:
-        self.port = free_port()
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.roles = roles
-        self.log = fleet.directory / f"{'-'.join(roles)}-{self.port}.log"
+        self.log = fleet.directory / f"{'-'.join(roles)}-{self.port}-{len(fleet.processes)}.log"
         environment = {**fleet.environment}
         if fault is not None:
             environment["CHAPPE_TEST_FAULT"] = f"{fault}:{mark}"
@@ -89,8 +90,14 @@ class Fleet:
         self.inbox = inbox
         self.processes: list[Process] = []
 
-    def start(self, *roles: str, fault: str | None = None, mark: Path | None = None) -> Process:
-        process = Process(self, roles, fault, mark)
+    def start(
+        self,
+        *roles: str,
+        fault: str | None = None,
+        mark: Path | None = None,
+        port: int | None = None,
+    ) -> Process:
+        process = Process(self, roles, fault, mark, port)
         self.processes.append(process)
         return process
 

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from chappe.broker.embedded import EmbeddedLog
 from chappe.broker.limits import ANSWER_SECONDS, INSTALLATION, partitions_of
 from chappe.broker.port import Broker, BrokerMismatch, BrokerUnavailable, Outgoing
+from chappe.broker.untied import UntiedBroker
 from chappe.events.streams import STREAMS, Stream
 from chappe.ids import NewId, random_id
 
@@ -98,12 +99,14 @@ Counts: TypeAlias = Mapping[Stream, int]
 
 @asynccontextmanager
 async def open_broker(
-    settings: BrokerSettings, pool: asyncpg.Pool, *, exclusive: bool
+    settings: BrokerSettings, pool: asyncpg.Pool, *, exclusive: bool, spooling: bool = False
 ) -> AsyncGenerator[Broker]:
     """Kafka when ``kafka_bootstrap`` is set, else the embedded log; checked, and closed at the end.
 
-    ``exclusive``: no other process appends to the embedded log. Needs the migrations. Raises
-    ``BrokerError`` with a sentence for the operator; a wrong bootstrap never means embedded.
+    ``exclusive``: no other process appends to the embedded log. ``spooling``: the process can do
+    without the broker for a while, so an installation that is already tied is opened although the
+    broker is away (``UntiedBroker``). Needs the migrations. Raises ``BrokerError`` with a sentence
+    for the operator; a wrong bootstrap never means embedded.
     """
     broker: BrokerAdmin
     if settings.kafka_bootstrap is None:
@@ -111,11 +114,17 @@ async def open_broker(
     else:
         broker = _kafka(settings, settings.kafka_bootstrap)
     try:
+        opened: Broker = broker
         try:
             await ensure_installation(pool, broker)
         except BrokerUnavailable as error:
-            raise BrokerUnavailable(_how_to_reach(settings, error)) from error
-        yield broker
+            if not spooling or not await _is_tied(pool, broker):
+                raise BrokerUnavailable(_how_to_reach(settings, error)) from error
+            opened = UntiedBroker(broker, lambda: ensure_installation(pool, broker))
+        try:
+            yield opened
+        finally:
+            await opened.close()
     finally:
         await broker.close()
 
@@ -158,6 +167,22 @@ async def ensure_installation(
         finally:
             await connection.execute(UNLOCK, LOCK_KEY)
     return wanted.id
+
+
+async def _is_tied(pool: asyncpg.Pool, broker: BrokerAdmin) -> bool:
+    """Whether the row says that the streams exist, as far as it can be told without the broker.
+
+    Raises ``BrokerMismatch`` when the settings are another installation's.
+    """
+    async with pool.acquire() as connection:
+        found = await _find(connection)
+    if found is None or found.state != "ready":
+        return False
+    _check_same(
+        found,
+        _Tie(found.id, broker.kind, found.cluster, broker.prefix, broker.partitions),
+    )
+    return True
 
 
 async def _find(connection: asyncpg.pool.PoolConnectionProxy) -> _Tie | None:

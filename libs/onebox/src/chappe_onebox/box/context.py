@@ -35,13 +35,21 @@ async def migrate_everything(pool: asyncpg.Pool, roles: Mapping[str, Role]) -> l
 
 @asynccontextmanager
 async def open_ground(
-    settings: Settings, dsn: str, *, exclusive: bool, migrating: Mapping[str, Role] | None
+    settings: Settings,
+    dsn: str,
+    *,
+    exclusive: bool,
+    migrating: Mapping[str, Role] | None,
+    spooling: bool = False,
 ) -> AsyncGenerator[Ground]:
-    """A pool and a broker over it; ``migrating`` names the services to bring up to date first."""
+    """A pool and a broker over it; ``migrating`` names the services to bring up to date first.
+
+    ``spooling``: every service of the process can wait for a broker that is away.
+    """
     async with open_pool(dsn, size=POOL_SIZE) as pool:
         if migrating is not None:
             await migrate_everything(pool, migrating)
-        async with open_broker(settings, pool, exclusive=exclusive) as broker:
+        async with open_broker(settings, pool, exclusive=exclusive, spooling=spooling) as broker:
             yield Ground(pool, broker)
 
 
