@@ -127,7 +127,7 @@ async def world(pool: asyncpg.Pool, clock: HandClock) -> AsyncIterator[World]:
     broker = MemoryBroker(PARTITIONS, clock)
     for stream in (EVENTS, EVENTS_BULK, JOURNAL, RAW_ENGAGEMENT):
         await broker.end_offsets(stream)
-    store = PostgresStore(pool)
+    store = PostgresStore(pool, PARTITIONS)
     apply_batch = ApplyBatch(store=store, live=live, partitions=PARTITIONS)
     runner = ShardRunner(
         AnalyticsShards(apply_batch, SCHEMA),

@@ -42,7 +42,7 @@ class World:
     def runner(self, me: str = "one") -> ShardRunner:
         sources = Sources(self.pool, Vault(b"0123456789abcdef"))
         return ShardRunner(
-            Resolver(IdentityTables(), sources, PARTITIONS),
+            Resolver(IdentityTables(Vault(b"0123456789abcdef").fingerprint), sources, PARTITIONS),
             broker=self.broker,
             pool=self.pool,
             clock=self.clock,

@@ -2,9 +2,12 @@
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -71,3 +74,31 @@ def test_prometheus_scrapes_every_service_that_compose_starts() -> None:
     (found,) = job["dns_sd_configs"]
     assert set(found["names"]) == running
     assert found["port"] == 8000
+
+
+ALERTS = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text("utf-8"))
+
+
+def test_every_alert_asks_for_metrics_that_exist_and_says_what_to_do() -> None:
+    rules = [rule for group in ALERTS["groups"] for rule in group["rules"]]
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+    for rule in rules:
+        asked = re.findall(r"\bchappe_\w+", rule["expr"])
+        assert asked
+        assert set(asked) <= defined_metrics(), rule["alert"]
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert rule["annotations"]["summary"].endswith(".")
+
+
+def test_prometheus_reads_the_alerts_where_compose_mounts_them() -> None:
+    mounts = dict(volume.split(":")[:2] for volume in COMPOSE["services"]["prometheus"]["volumes"])
+    assert SCRAPES["rule_files"] == [mounts["./deploy/prometheus/alerts.yml"]]
+
+
+def test_promtool_accepts_the_alerts() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not on PATH")
+    file = ROOT / "deploy/prometheus/alerts.yml"
+    done = subprocess.run([promtool, "check", "rules", str(file)], check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr

@@ -16,7 +16,7 @@ from chappe.events.streams import EVENTS, RAW_COMMERCE, RAW_ENGAGEMENT
 from chappe.http import create_app
 from chappe.ids import DEFAULT_WORKSPACE, SourceId
 from chappe.shards import unwrap
-from chappe.tokens import Tokens
+from chappe.tokens import Tokens, Vault
 from chappe_ingest.application.inlet import Inlet
 from chappe_ingest.application.quarantine import HeldDelivery, Quarantine
 from chappe_ingest.application.source_table import SourceTable
@@ -24,7 +24,8 @@ from chappe_ingest.application.spool import Spool, Volume
 from chappe_ingest.application.tally import Seen, Tally
 from chappe_ingest.domain.source import Secret, Source, SourceState
 from chappe_ingest.entrypoints.calls import Calls
-from chappe_ingest.entrypoints.front import Front, no_provider
+from chappe_ingest.entrypoints.front import Front
+from chappe_ingest.entrypoints.providers import Providers
 from chappe_ingest.entrypoints.readers import Readers
 from chappe_ingest.entrypoints.webhooks import Webhooks
 from tests.unit.ingest.shop import NOW, SECRET
@@ -109,7 +110,7 @@ class Door:
         self.store = Store(*(sources or (source("shopify", SECRET), source("segment", "wk_1"))))
         self.broker = MemoryBroker(PARTITIONS)
         self.business, self.wall = HandClock(NOW), HandClock(NOW)
-        self.tokens = Tokens(b"0123456789abcdef")
+        self.tokens, self.vault = Tokens(b"0123456789abcdef"), Vault(b"0123456789abcdef")
         self.table = SourceTable(self.store, self.wall)
         self.tally = Tally(self.store)
         self.held = Held()
@@ -156,7 +157,14 @@ class Door:
                 "o": readers.open,
                 "c": readers.click,
                 "u": readers.unsubscribe,
-                "providers": no_provider,
+                "providers": Providers(
+                    tokens=self.tokens,
+                    vault=self.vault,
+                    inlet=self.inlet,
+                    business=self.business,
+                    wall=self.wall,
+                    new_id=self._new_id,
+                ),
             },
             create_app("ingest", checks={}, distribution="chappe-ingest"),
         )

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from chappe.clock import UTC
-from chappe.events import Consent, ConsentState, Event, Flags, claim_of, settle
+from chappe.events import (
+    API_SOURCE,
+    IMPORTED,
+    Consent,
+    ConsentState,
+    Event,
+    Flags,
+    claim_of,
+    rename,
+    settle,
+)
 from chappe.ids import DEFAULT_WORKSPACE, EventId
 
 NOON = dt.datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -63,3 +73,10 @@ def test_nonsense_says_nothing(nonsense: Any) -> None:
 def test_an_unverified_event_may_lower_consent_and_never_grant_it() -> None:
     assert claim_of(said("subscribed", unverified=True)) is None
     assert claim_of(said("unsubscribed", unverified=True)) is not None
+
+
+def test_an_imported_table_never_undoes_an_unsubscribe_whatever_time_it_states() -> None:
+    event = rename(said("subscribed", NOON + HOUR), source=API_SOURCE, source_event=IMPORTED)
+    assert after(held(ConsentState.UNSUBSCRIBED), event) is ConsentState.UNSUBSCRIBED
+    assert after(held(ConsentState.PENDING), event) is ConsentState.SUBSCRIBED
+    assert after(None, event) is ConsentState.SUBSCRIBED

@@ -9,10 +9,12 @@ from chappe_cli import show
 from chappe_cli.commands import (
     contacts,
     dead_letters,
+    endpoints,
     events,
     feedback,
     journeys,
     messages,
+    providers,
     running,
     sources,
     suppressions,
@@ -38,11 +40,13 @@ for name, group in {
     "messages": messages.app,
     "templates": templates.app,
     "suppressions": suppressions.app,
-    "providers": feedback.providers,
+    "providers": providers.app,
     "bounces": feedback.bounces,
     "dead-letters": dead_letters.app,
 }.items():
     app.add_typer(group, name=name, no_args_is_help=True)
+
+providers.app.add_typer(endpoints.app, name="endpoint", no_args_is_help=True)
 
 
 def main() -> None:

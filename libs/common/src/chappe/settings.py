@@ -30,6 +30,11 @@ CATALOGUE: dict[str, str] = {
     "CHAPPE_ADMIN_TOKEN": "Bearer token of the API",
     "CHAPPE_SECRET_KEY": "seals links and secrets at rest; keep it with the database",
     "CHAPPE_SHARDS": "shards and partitions, fixed when an installation is created (default 64)",
+    "CHAPPE_BOUNCE_DOMAIN": "domain of our return addresses (its MX leads here); unset: none",
+    "CHAPPE_BOUNCE_SMTP_HOST": "where returned mail is listened for (default 127.0.0.1)",
+    "CHAPPE_BOUNCE_SMTP_PORT": "port on which returned mail is taken by SMTP; unset: not",
+    "CHAPPE_BOUNCE_IMAP_URL": "imaps://user:pass@host/INBOX of returned mail; unset: none is read",
+    "CHAPPE_OUTBOUND_LOOPBACK": "tests only: shops and providers may be asked on loopback",
     "CHAPPE_LOG_LEVEL": "debug, info (default), warning or error",
     "CHAPPE_URL": "clients, and services that ask one another: where the server is",
     "CHAPPE_TOKEN": "clients: the Bearer token",
@@ -97,6 +102,11 @@ class Settings(BaseModel):
     admin_token: SecretStr | None = None
     secret_key: SecretStr | None = None
     shards: int = Field(64, ge=1, le=1024)
+    bounce_domain: str | None = Field(None, pattern=r"^[A-Za-z0-9.-]{3,190}$")
+    bounce_smtp_host: str = Field("127.0.0.1", min_length=1, max_length=255)
+    bounce_smtp_port: int | None = Field(None, ge=0, le=65_535)
+    bounce_imap_url: SecretStr | None = None
+    outbound_loopback: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 

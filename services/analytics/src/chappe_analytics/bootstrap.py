@@ -24,6 +24,7 @@ LINGER_SECONDS = 0.1
 
 PATTERNS = (
     "/api/v1/contacts/*/timeline",
+    "/api/v1/contacts/*/timeline/export",
     "/api/v1/reports/*",
     "/api/v1/live",
     "/api/v1/dead-letters/analytics",
@@ -42,7 +43,9 @@ async def analytics(context: Context) -> AsyncGenerator[Service]:
     """Verdicts, counts, timelines, reports, and the live stream."""
     live = Live()
     apply_batch = ApplyBatch(
-        store=PostgresStore(context.pool), live=live, partitions=context.broker.partitions
+        store=PostgresStore(context.pool, context.broker.partitions),
+        live=live,
+        partitions=context.broker.partitions,
     )
     runner = ShardRunner(
         AnalyticsShards(apply_batch, SCHEMA),

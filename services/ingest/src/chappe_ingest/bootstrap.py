@@ -1,34 +1,65 @@
 """Where the ingest service's parts meet: two process roles, ``edge`` and ``resolver``."""
 
 import asyncio
+import random
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import asyncpg
 import structlog
 
 from chappe.broker import BrokerError
-from chappe.http import Check, create_app, require_token
+from chappe.http import Check, Outbound, create_app, require_token
 from chappe.ids import random_id
 from chappe.postgres import migrate as apply_migrations
 from chappe.service import Context, Service
+from chappe.settings import SettingsError
 from chappe.shards import ShardRunner
 from chappe_ingest.adapters.dead_letters import PostgresDeadLetters
+from chappe_ingest.adapters.hydration_shops import VendorApis
+from chappe_ingest.adapters.hydrations import PostgresHydrations
 from chappe_ingest.adapters.identities import PostgresIdentities
 from chappe_ingest.adapters.identity_tables import FORGET_DELIVERIES, SCHEMA, IdentityTables
+from chappe_ingest.adapters.imports import PostgresProgress
+from chappe_ingest.adapters.intake import ImapBox, Listener, MailboxError, mailbox_of
+from chappe_ingest.adapters.key_sets import KeyDocuments
+from chappe_ingest.adapters.privacy import PostgresPrivacy
+from chappe_ingest.adapters.pulls import PostgresPulls
+from chappe_ingest.adapters.pulls_write_back import PostgresQueue, PullReports
 from chappe_ingest.adapters.quarantine import PostgresQuarantine
+from chappe_ingest.adapters.set_aside import SetAsideFiles
+from chappe_ingest.adapters.shops import OpenShops, addresses
 from chappe_ingest.adapters.sources import SeenSources, Sources
 from chappe_ingest.adapters.spool import open_volume
+from chappe_ingest.adapters.sweeping import PostgresKept
+from chappe_ingest.application.forgetting import ForgetShops
+from chappe_ingest.application.hydrating import Hydrator
 from chappe_ingest.application.inlet import Inlet, LogAway
+from chappe_ingest.application.key_sets import KeySets
+from chappe_ingest.application.pulling import Puller, watch
 from chappe_ingest.application.quarantine import Quarantine
 from chappe_ingest.application.replay import Replay
 from chappe_ingest.application.resolver import NAME, Resolver
+from chappe_ingest.application.returned import Returned
+from chappe_ingest.application.silence import watch as watch_sources
 from chappe_ingest.application.source_table import REFRESH_SECONDS_IDLE, SourceTable
 from chappe_ingest.application.spool import Spool
+from chappe_ingest.application.sweeping import Sweep
 from chappe_ingest.application.tally import Tally
-from chappe_ingest.entrypoints import dead_letters_api, events_api, front, imports_api, sources_api
+from chappe_ingest.application.write_back import WriteBacks
+from chappe_ingest.entrypoints import (
+    dead_letters_api,
+    events_api,
+    front,
+    imports_api,
+    privacy_api,
+    pulls_api,
+    set_aside_api,
+    sources_api,
+)
 from chappe_ingest.entrypoints.calls import Calls
+from chappe_ingest.entrypoints.providers import Providers
 from chappe_ingest.entrypoints.readers import Readers
 from chappe_ingest.entrypoints.webhooks import Webhooks
 
@@ -90,22 +121,51 @@ async def edge(context: Context) -> AsyncGenerator[Service]:
     checks: dict[str, Check] = {"log": log_or_spool}
     api = create_app("ingest", checks=checks, distribution=DISTRIBUTION)
     authorise = require_token(context.admin_token)
+    outbound = Outbound(allow_loopback=context.settings.outbound_loopback)
+    keys = KeySets(KeyDocuments(outbound), store, table, context.wall)
     desk = sources_api.SourcesDesk(
         store=store,
         table=table,
         quarantine=quarantine,
+        keys=keys,
         business=context.business,
         wall=context.wall,
         new_id=random_id,
         public_url=context.public_url,
+        standings=PullReports(context.pool),
     )
     api.include_router(sources_api.routes(desk, authorise))
     events = events_api.EventsDesk(
         inlet=inlet, identities=PostgresIdentities(context.pool), business=context.business
     )
+    privacy = privacy_api.PrivacyDesk(
+        inlet=inlet,
+        identities=PostgresIdentities(context.pool),
+        privacy=PostgresPrivacy(context.pool),
+        business=context.business,
+    )
+    api.include_router(privacy_api.routes(privacy, authorise))
     api.include_router(events_api.routes(events, authorise))
-    imports = imports_api.ImportsDesk(inlet=inlet, business=context.business)
+    imports = imports_api.ImportsDesk(
+        inlet=inlet,
+        progress=PostgresProgress(context.pool),
+        business=context.business,
+        wall=context.wall,
+    )
     api.include_router(imports_api.routes(imports, authorise))
+    pulls = pulls_api.PullsDesk(
+        store=store,
+        jobs=PostgresPulls(context.pool, store),
+        reports=PullReports(context.pool),
+        business=context.business,
+        wall=context.wall,
+        new_id=random_id,
+    )
+    api.include_router(pulls_api.routes(pulls, authorise))
+    data = context.settings.data
+    shelf = SetAsideFiles(data / "spool" / "set-aside") if data is not None else None
+    aside = set_aside_api.SetAsideDesk(shelf=shelf, broker=context.broker)
+    api.include_router(set_aside_api.routes(aside, authorise))
     readers = Readers(
         tokens=context.tokens, inlet=inlet, business=context.business, new_id=random_id
     )
@@ -116,6 +176,7 @@ async def edge(context: Context) -> AsyncGenerator[Service]:
                 inlet=inlet,
                 tally=tally,
                 quarantine=quarantine,
+                keys=keys,
                 wall=context.wall,
                 business=context.business,
             ),
@@ -123,23 +184,62 @@ async def edge(context: Context) -> AsyncGenerator[Service]:
             "o": readers.open,
             "c": readers.click,
             "u": readers.unsubscribe,
-            "providers": front.no_provider,
+            "providers": Providers(
+                tokens=context.tokens,
+                vault=context.vault,
+                inlet=inlet,
+                business=context.business,
+                wall=context.wall,
+                new_id=random_id,
+            ),
         },
         api,
     )
     keeper = _Keeper(table, tally, spool, quarantine)
-    yield Service(
-        name="ingest",
-        app=app,
-        patterns=front.PATTERNS,
-        run=keeper.run,
-        stop=keeper.stop,
-        busy=busy,
-        checks=checks,
-    )
+    async with _intake(context, inlet):
+        yield Service(
+            name="ingest",
+            app=app,
+            patterns=front.PATTERNS,
+            run=keeper.run,
+            stop=keeper.stop,
+            busy=busy,
+            checks=checks,
+        )
     if spool is not None:
         await spool.stop(SPOOL_PATIENCE_SECONDS)
     await tally.flush()
+    await outbound.aclose()
+
+
+@asynccontextmanager
+async def _intake(context: Context, inlet: Inlet) -> AsyncGenerator[None]:
+    """Returned mail, where it was asked for. Raises ``SettingsError``."""
+    returned = Returned(
+        tokens=context.tokens,
+        inlet=inlet,
+        business=context.business,
+        wall=context.wall,
+        new_id=random_id,
+    )
+    settings = context.settings
+    async with AsyncExitStack() as stack:
+        if settings.bounce_smtp_port is not None:
+            host_name = settings.bounce_domain or "localhost"
+            listener = Listener(returned, host_name)
+            try:
+                await listener.listen(settings.bounce_smtp_host, settings.bounce_smtp_port)
+            except OSError as error:
+                raise SettingsError(f"CHAPPE_BOUNCE_SMTP_PORT: {error}") from None
+            stack.push_async_callback(listener.close)
+        if settings.bounce_imap_url is not None:
+            try:
+                mailbox = mailbox_of(settings.bounce_imap_url.get_secret_value())
+            except MailboxError as error:
+                raise SettingsError(str(error)) from None
+            reading = asyncio.create_task(ImapBox(mailbox, returned).run(), name="returned mail")
+            stack.callback(reading.cancel)
+        yield
 
 
 async def _spool(context: Context) -> Spool | None:
@@ -158,8 +258,18 @@ async def _spool(context: Context) -> Spool | None:
 async def resolver(context: Context) -> AsyncGenerator[Service]:
     """Raw deliveries to events of known contacts."""
     sources = Sources(context.pool, context.vault)
+    outbound = Outbound(allow_loopback=context.settings.outbound_loopback)
+    hydrator = _hydrator(context, sources, outbound)
+    tally = Tally(SeenSources(sources))
     runner = ShardRunner(
-        Resolver(IdentityTables(), sources, context.broker.partitions),
+        Resolver(
+            IdentityTables(context.vault.fingerprint),
+            sources,
+            context.broker.partitions,
+            write_backs=PostgresQueue(context.wall),
+            asked=hydrator.wake,
+            tally=tally,
+        ),
         broker=context.broker,
         pool=context.pool,
         clock=context.business,
@@ -175,21 +285,81 @@ async def resolver(context: Context) -> AsyncGenerator[Service]:
     authorise = require_token(context.admin_token)
     api.include_router(dead_letters_api.routes(letters, replay, authorise))
 
+    puller = _puller(context, sources, outbound)
+    sweep = Sweep(
+        kept=PostgresKept(context.pool, context.vault.fingerprint),
+        quarantine=PostgresQuarantine(context.pool, context.vault),
+    )
+
     async def run() -> None:
         async with asyncio.TaskGroup() as tasks:
-            forgetter = tasks.create_task(_forget_deliveries(context.pool))
+            helpers = [
+                tasks.create_task(_forget_deliveries(context.pool)),
+                tasks.create_task(puller.run()),
+                tasks.create_task(hydrator.run()),
+                tasks.create_task(_forget_shops(context).run()),
+                tasks.create_task(sweep.run()),
+                tasks.create_task(watch_sources(sources, tally, context.business)),
+                tasks.create_task(watch(PullReports(context.pool), context.wall)),
+            ]
             await runner.run()
-            forgetter.cancel()
+            for helper in helpers:
+                helper.cancel()
+
+    async def stop() -> None:
+        await hydrator.stop()
+        await runner.stop()
+
+    async def busy() -> str | None:
+        return await runner.busy() or await hydrator.busy()
 
     yield Service(
         name=NAME,
         app=api,
         patterns=("/api/v1/dead-letters/resolver", "/api/v1/dead-letters/resolver/*"),
         run=run,
-        stop=runner.stop,
-        busy=runner.busy,
+        stop=stop,
+        busy=busy,
         wake=runner.wake,
         checks=checks,
+    )
+    await outbound.aclose()
+
+
+def _forget_shops(context: Context) -> ForgetShops:
+    return ForgetShops(
+        tasks=PostgresPrivacy(context.pool),
+        inlet=Inlet(
+            broker=context.broker, business=context.business, wall=context.wall, new_id=random_id
+        ),
+        business=context.business,
+    )
+
+
+def _hydrator(context: Context, sources: Sources, outbound: Outbound) -> Hydrator:
+    loopback = context.settings.outbound_loopback
+    return Hydrator(
+        hydrations=PostgresHydrations(context.pool),
+        shops=VendorApis(outbound, sources.access, context.wall, loopback=loopback),
+        broker=context.broker,
+        wall=context.wall,
+        spread=random.random,
+    )
+
+
+def _puller(context: Context, sources: Sources, outbound: Outbound) -> Puller:
+    pulls = PostgresPulls(context.pool, sources)
+    address_of = addresses(loopback=context.settings.outbound_loopback)
+    return Puller(
+        pulls=pulls,
+        shops=OpenShops(outbound, sources.api_token, address_of),
+        inlet=Inlet(
+            broker=context.broker, business=context.business, wall=context.wall, new_id=random_id
+        ),
+        write_backs=WriteBacks(pulls=pulls, wall=context.wall),
+        business=context.business,
+        wall=context.wall,
+        me=context.me,
     )
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from chappe.events import claim_of
 from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.normalised import ALARM, PAUSE_SOURCE, Hydration, Normalised
 from chappe_ingest.domain.reading import Unreadable
 from chappe_ingest.domain.sources import bigcommerce as adapter
-from chappe_ingest.domain.sources.shopify_facts import ALARM, PAUSE_SOURCE, Hydration, Told
 from tests.unit.ingest.shop import NOW, raw
 from tests.unit.ingest.sources_a.told import (
     epoch,
@@ -44,11 +44,11 @@ def delivery(scope: str, **data: Any) -> Any:
     return raw("bigcommerce", notice(scope, **data), headers={}, namespace="quincaillerie")
 
 
-def told(scope: str, **data: Any) -> Told:
+def told(scope: str, **data: Any) -> Normalised:
     return adapter.normalise(delivery(scope, **data), OWN)
 
 
-def asked(scope: str, document: Any, **data: Any) -> Told:
+def asked(scope: str, document: Any, **data: Any) -> Normalised:
     return adapter.hydrated(delivery(scope, **data), json.dumps(document).encode(), OWN)
 
 

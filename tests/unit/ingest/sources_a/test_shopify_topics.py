@@ -5,8 +5,8 @@ import pytest
 
 from chappe.events import claim_of
 from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.normalised import ALARM, ERASE_SHOP, PAUSE_SOURCE, Normalised
 from chappe_ingest.domain.sources import shopify as adapter
-from chappe_ingest.domain.sources.shopify_facts import ALARM, ERASE_SHOP, PAUSE_SOURCE, Told
 from tests.unit.ingest.shop import (
     NOW,
     SECRET,
@@ -23,7 +23,7 @@ from tests.unit.ingest.sources_a.told import identifiers, meanings, money, named
 OWN = Links(frozenset({"atelier.myshopify.com"}))
 
 
-def told(topic: str, body: Any, links: Links = OWN, **fields: Any) -> Told:
+def told(topic: str, body: Any, links: Links = OWN, **fields: Any) -> Normalised:
     return adapter.normalise(shopify(topic, body, **fields), links)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from chappe.events import claim_of
 from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.normalised import Hydration, Normalised
 from chappe_ingest.domain.reading import Unreadable
 from chappe_ingest.domain.sources import stripe as adapter
-from chappe_ingest.domain.sources.shopify_facts import Hydration, Told
 from tests.unit.ingest.shop import NOW, raw
 from tests.unit.ingest.sources_a.told import (
     epoch,
@@ -38,7 +38,7 @@ def envelope(kind: str, about: Any, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-def told(kind: str, about: Any, **fields: Any) -> Told:
+def told(kind: str, about: Any, **fields: Any) -> Normalised:
     return adapter.normalise(
         raw("stripe", envelope(kind, about, **fields), headers={}, namespace="caisse"), Links()
     )

@@ -11,9 +11,9 @@ import pytest
 
 from chappe.events import claim_of
 from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.normalised import Normalised
 from chappe_ingest.domain.reading import Unreadable
 from chappe_ingest.domain.sources import woocommerce as adapter
-from chappe_ingest.domain.sources.shopify_facts import Told
 from tests.unit.ingest.shop import NOW, raw
 from tests.unit.ingest.sources_a.told import identifiers, meanings, money, named, names, only
 
@@ -68,7 +68,7 @@ def order(status: str = "processing", **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-def told(topic: str, body: Any, **fields: Any) -> Told:
+def told(topic: str, body: Any, **fields: Any) -> Normalised:
     headers = {"x-wc-webhook-topic": topic, "x-wc-webhook-id": "5"}
     return adapter.normalise(
         raw("woocommerce", body, headers=headers, namespace="librairie", **fields), OWN
@@ -248,7 +248,7 @@ def cartflows(status: str = "abandoned", **fields: str) -> bytes:
     ).encode()
 
 
-def carted(body: bytes) -> Told:
+def carted(body: bytes) -> Normalised:
     return adapter.normalise(raw("woocommerce", body, headers={}, verified=False), OWN)
 
 

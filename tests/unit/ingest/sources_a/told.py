@@ -4,28 +4,28 @@ import datetime as dt
 from typing import Any
 
 from chappe.events import Event
-from chappe_ingest.domain.sources.shopify_facts import Told
+from chappe_ingest.domain.normalised import Normalised
 from tests.unit.ingest.shop import NOW
 
 
-def names(found: Told) -> list[str]:
+def names(found: Normalised) -> list[str]:
     return [fact.event.name for fact in found.facts]
 
 
-def only(found: Told) -> Event:
+def only(found: Normalised) -> Event:
     (fact,) = found.facts
     return fact.event
 
 
-def named(found: Told, name: str) -> Event:
+def named(found: Normalised, name: str) -> Event:
     return next(fact.event for fact in found.facts if fact.event.name == name)
 
 
-def meanings(found: Told, name: str) -> list[str | None]:
+def meanings(found: Normalised, name: str) -> list[str | None]:
     return [fact.meaning for fact in found.facts if fact.event.name == name]
 
 
-def identifiers(found: Told) -> set[tuple[str, str]]:
+def identifiers(found: Normalised) -> set[tuple[str, str]]:
     return {(each.type, each.value) for each in found.identifiers}
 
 

@@ -5,11 +5,14 @@ from typing import Annotated, Any
 import typer
 
 from chappe_cli import show
+from chappe_cli.failure import Failure
 from chappe_cli.server import connect
 
 app = typer.Typer(help="What could not be used, and why.")
 
-SERVICES = ("resolver", "orchestrator", "sender", "analytics")
+SERVICES = ("ingest", "resolver", "orchestrator", "sender", "analytics")
+INGEST = "ingest"
+"""Too large for the log: on the disk of the edge."""
 NOT_FOUND = 404
 
 
@@ -51,6 +54,7 @@ def show_(
 @app.command(epilog="Example:  chappe dead-letters replay --source my-shop --no-effects")
 def replay(
     letters: Annotated[list[str] | None, typer.Argument(help="Ids; none with a filter.")] = None,
+    service: Annotated[str, typer.Option(help="Whose: resolver, or ingest by id.")] = "resolver",
     source: Annotated[str | None, typer.Option(help="A source's name or id.")] = None,
     reason: Annotated[str | None, typer.Option(help="Words in the reason.")] = None,
     since: Annotated[
@@ -65,6 +69,9 @@ def replay(
     as_json: show.Json = False,
 ) -> None:
     """Send deliveries through the resolver again, in the order in which they came."""
+    if service == INGEST:
+        _replay_one_by_one(letters or [], as_json=as_json)
+        return
     chosen = {
         "ids": letters or None,
         "source": source,
@@ -83,3 +90,25 @@ def replay(
             if not found["more"] or not found["replayed"]:
                 break
     show.document(done, as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe dead-letters discard raw_abc --service ingest")
+def discard(
+    letter: Annotated[str, typer.Argument(help="A dead letter's id.")],
+    service: Annotated[str, typer.Option(help="Whose it is: ingest.")] = INGEST,
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """Throw one away that the log will never take."""
+    with connect() as api:
+        api.delete(f"/api/v1/dead-letters/{service}/{letter}")
+    show.document({"id": letter, "discarded": True}, as_json=as_json)
+
+
+def _replay_one_by_one(letters: list[str], *, as_json: bool) -> None:
+    if not letters:
+        raise Failure("say which: chappe dead-letters replay ID… --service ingest")
+    with connect() as api:
+        for letter in letters:
+            api.post(f"/api/v1/dead-letters/{INGEST}/{letter}/replay")
+    show.document({"replayed": len(letters), "unusable": 0}, as_json=as_json)

@@ -37,3 +37,17 @@ def show_(
     """One message."""
     with connect() as api:
         show.document(api.get(f"{MESSAGES}/{path_part(message)}"), as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe messages resolve m_… --as accepted --note 'asked the host'")
+def resolve(
+    message: Annotated[str, typer.Argument(help="A message in doubt.")],
+    as_: Annotated[str, typer.Option("--as", help="accepted or not_accepted.")],
+    note: Annotated[str, typer.Option(help="How you know; kept in the journal.")] = "",
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """Settle a doubt. A receipt that was not accepted is sent again; marketing never is."""
+    with connect() as api:
+        path = f"{MESSAGES}/{path_part(message)}/resolve"
+        show.document(api.post(path, {"as": as_, "note": note}), as_json=as_json)

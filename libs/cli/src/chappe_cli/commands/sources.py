@@ -6,7 +6,8 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from chappe_cli import show
+from chappe.clock import WallClock
+from chappe_cli import backfilling, show
 from chappe_cli.failure import Failure
 from chappe_cli.server import connect
 
@@ -21,6 +22,10 @@ Ref = Annotated[str, typer.Argument(help="A source's id or name.")]
 Config = Annotated[
     Path | None,
     typer.Option(exists=True, dir_okay=False, help="A generic source's mapping, as JSON."),
+]
+Options = Annotated[
+    list[str] | None,
+    typer.Option(help="NAME=VALUE of the kind's own, as consent_key=…; repeatable."),
 ]
 OldLives = Annotated[
     int | None,
@@ -44,7 +49,12 @@ def add(
     api_token: Annotated[
         str | None, typer.Option(help="The shop's API token, to ask back what webhooks leave out.")
     ] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(help="What it may say of its shop: store, payments or subscriptions."),
+    ] = None,
     config: Config = None,
+    option: Options = None,
     as_json: show.Json = False,
 ) -> None:
     """Add a source, and read what to paste where."""
@@ -58,7 +68,8 @@ def add(
         "secret": secret,
         "namespace": namespace,
         "api_token": api_token,
-        "config": _config(config),
+        "role": role,
+        "config": _with_options(_config(config), option),
     }
     wanted |= {field: value for field, value in given.items() if value is not None}
     with connect() as api:
@@ -155,6 +166,46 @@ def api_token(
     show.document({"source": ref, "api_token": "set" if token else None}, as_json=as_json)
 
 
+@app.command(epilog="Example:  chappe sources backfill my-shop --since 2y")
+def backfill(
+    ref: Ref,
+    since: Annotated[
+        str | None, typer.Option(help="90d, 8w, 6mo, 2y or a date; absent: watch the newest one.")
+    ] = None,
+    *,
+    cancel: Annotated[bool, typer.Option("--cancel", help="End the one under way.")] = False,
+    as_json: show.Json = False,
+) -> None:
+    """Fetch the customers and orders that a shop held before; starts nothing, mails nobody."""
+    path = f"{SOURCES}/{ref}/backfill"
+    with connect() as api:
+        if cancel:
+            show.document(api.delete(path), as_json=as_json)
+            return
+        if since is None:
+            job = api.get(path)
+        else:
+            wanted = {"since": backfilling.since_of(since, WallClock().now())}
+            job = api.post(path, wanted)
+        try:
+            job = backfilling.follow(ref, job, lambda: api.get(path), as_json=as_json)
+        except KeyboardInterrupt:
+            backfilling.left_running(ref)
+            raise
+    if not as_json:
+        show.document(job, as_json=False)
+    if job["state"] == "failed":
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example:  chappe sources divergences my-shop")
+def divergences(ref: Ref, *, as_json: show.Json = False) -> None:
+    """Who unsubscribed from you and could not be unsubscribed in the shop, and why."""
+    with connect() as api:
+        found = list(api.every(f"{SOURCES}/{ref}/divergences"))
+    show.rows(found, ("contact", "external_id", "at", "reason"), as_json=as_json)
+
+
 @app.command(epilog="Example:  chappe sources delete my-shop")
 def delete(ref: Ref, *, as_json: show.Json = False) -> None:
     """Forget a source and its secrets; its deliveries are answered 410 from now on."""
@@ -175,6 +226,7 @@ def try_(
     secret: Annotated[str | None, typer.Option(help="The source's secret.")] = None,
     *,
     config: Config = None,
+    option: Options = None,
     as_json: show.Json = False,
 ) -> None:
     """Verify and normalise one delivery, storing nothing; needs no server."""
@@ -186,8 +238,9 @@ def try_(
         if not colon:
             raise Failure(f"--header {each!r} is not 'Name: value'")
         headers[name.strip()] = value.strip()
+    settings = _with_options(_config(config), option)
     try:
-        found = try_source(kind, body.read_bytes(), headers, secret, config=_config(config))
+        found = try_source(kind, body.read_bytes(), headers, secret, config=settings)
     except ValueError as error:
         raise Failure(str(error)) from error
     if as_json:
@@ -210,6 +263,18 @@ def _config(path: Path | None) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise Failure(f"{path}: a mapping is a JSON object")
     return cast("dict[str, Any]", found)
+
+
+def _with_options(
+    config: dict[str, Any] | None, options: list[str] | None
+) -> dict[str, Any] | None:
+    given: dict[str, Any] = {}
+    for each in options or []:
+        name, equals, value = each.partition("=")
+        if not equals or not name.strip():
+            raise Failure(f"--option {each!r} is not NAME=VALUE")
+        given[name.strip()] = value.strip()
+    return (config or {}) | given if given else config
 
 
 def _change(ref: str, how: str, state: str, *, as_json: bool) -> None:

@@ -1,7 +1,15 @@
 """What travels on the streams: events (facts), commands, raw deliveries, journal entries."""
 
 from chappe.events.commands import Cancel, Command, Hold, Release, Send, Snapshot
-from chappe.events.consent import Consent, ConsentClaim, ConsentState, claim_of, settle
+from chappe.events.consent import (
+    API_SOURCE,
+    IMPORTED,
+    Consent,
+    ConsentClaim,
+    ConsentState,
+    claim_of,
+    settle,
+)
 from chappe.events.event import (
     SCHEMA,
     Event,
@@ -30,8 +38,10 @@ from chappe.events.streams import (
 )
 
 __all__ = [
+    "API_SOURCE",
     "EVENTS",
     "EVENTS_BULK",
+    "IMPORTED",
     "JOURNAL",
     "RAW_BULK",
     "RAW_COMMERCE",

@@ -6,7 +6,7 @@ last change does, and a tie goes to unsubscribed.
 
 import datetime as dt
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -40,6 +40,12 @@ class ConsentClaim(msgspec.Struct, frozen=True):
     source: str | None
     proof: str | None
     historical: bool
+    imported: bool = False
+
+
+API_SOURCE: Final = "api"
+IMPORTED: Final = "import"
+"""``source`` and ``source_event`` of what came from a table that somebody uploaded."""
 
 
 def claim_of(event: Event, channel: str = "email") -> ConsentClaim | None:
@@ -65,15 +71,21 @@ def claim_of(event: Event, channel: str = "email") -> ConsentClaim | None:
         source=event.source,
         proof=event.id,
         historical=event.flags.historical,
+        imported=event.source == API_SOURCE and event.source_event == IMPORTED,
     )
 
 
 def settle(held: Consent | None, claim: ConsentClaim) -> Consent:
-    """What we hold after hearing ``claim``. An older or equal time never undoes an unsubscribe."""
+    """What we hold after hearing ``claim``. An older or equal time never undoes an unsubscribe,
+    and an imported table never does, whatever time it states.
+    """
+    leaves = claim.state is ConsentState.UNSUBSCRIBED
+    if claim.imported and not leaves and held and held.state is ConsentState.UNSUBSCRIBED:
+        return held
     new = Consent(state=claim.state, at=claim.at, source=claim.source, proof=claim.proof)
     if held is None or claim.at > held.at:
         return new
-    if claim.at == held.at and claim.state is ConsentState.UNSUBSCRIBED:
+    if claim.at == held.at and leaves:
         return new
     return held
 

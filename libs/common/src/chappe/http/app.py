@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
+import asyncpg
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -29,6 +30,7 @@ def create_app(
         openapi_url="/openapi.json",
     )
     problems.install(app)
+    _refuse_unstorable(app)
 
     @app.get("/livez", tags=["health"])
     async def livez() -> dict[str, str]:
@@ -55,6 +57,16 @@ def create_app(
 
     _ = (livez, readyz, metrics, version_)
     return app
+
+
+def _refuse_unstorable(app: FastAPI) -> None:
+    """Answer 422 where the database refuses a value for what it is: NUL, a lone surrogate."""
+
+    async def on_data(_: Any, __: Exception) -> Any:
+        return problems.Problem(422, "a value cannot be stored: a NUL, a lone surrogate").response()
+
+    app.add_exception_handler(asyncpg.DataError, on_data)
+    app.add_exception_handler(UnicodeEncodeError, on_data)
 
 
 async def run_checks(checks: Mapping[str, Check]) -> dict[str, str]:

@@ -65,6 +65,12 @@ class Api:
     def post(self, path: str, body: Any = None) -> Any:
         return self._ask("POST", path, json=body)
 
+    def post_csv(self, path: str, content: bytes, **params: Any) -> Any:
+        """A table in UTF-8."""
+        given = {name: value for name, value in params.items() if value is not None}
+        head = {"Content-Type": "text/csv; charset=utf-8"}
+        return self._ask("POST", path, content=content, params=given, headers=head)
+
     def put(self, path: str, body: Any) -> Any:
         return self._ask("PUT", path, json=body)
 

@@ -1,6 +1,7 @@
 """What people ask of the tables: a timeline, counts, the events of the last days."""
 
 import datetime as dt
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -18,18 +19,31 @@ from chappe_analytics.application.ports import (
 from chappe_analytics.domain.tallies import Counts, Tally, add
 from chappe_analytics.domain.timeline import Entry, Kind
 
-TIMELINE = """
-    SELECT seq, doc FROM analytics.entry
-     WHERE workspace = $1 AND contact = $2 AND ($3::text IS NULL OR kind = $3)
-     ORDER BY at DESC, seq DESC LIMIT $4
-"""
+_WHOSE = """contact IN (
+           SELECT $2 UNION ALL
+           SELECT a.contact FROM analytics.alias a WHERE a.workspace = $1 AND a."into" = $2)"""
 
-TIMELINE_BEFORE = """
+TIMELINE = f"""
     SELECT seq, doc FROM analytics.entry
-     WHERE workspace = $1 AND contact = $2 AND ($3::text IS NULL OR kind = $3)
+     WHERE workspace = $1 AND {_WHOSE} AND ($3::text IS NULL OR kind = $3)
+     ORDER BY at DESC, seq DESC LIMIT $4
+"""  # noqa: S608 - our own words
+
+TIMELINE_BEFORE = f"""
+    SELECT seq, doc FROM analytics.entry
+     WHERE workspace = $1 AND {_WHOSE} AND ($3::text IS NULL OR kind = $3)
        AND (at, seq) < ($5::timestamptz, $6::bigint)
      ORDER BY at DESC, seq DESC LIMIT $4
-"""
+"""  # noqa: S608 - our own words
+
+ENGAGEMENT = f"""
+    SELECT g.message, g.kind, g.link, g.human, g.unsure, g.machine
+      FROM analytics.message m JOIN analytics.engagement g ON g.message = m.id
+     WHERE m.workspace = $1 AND m.{_WHOSE}
+     ORDER BY g.message, g.kind, g.link LIMIT $3
+"""  # noqa: S608 - our own words
+
+ENGAGEMENT_MAX = 5_000
 
 COUNTS = """
     SELECT workspace, journey, version, step, measure, reason, sum(n) AS n
@@ -86,6 +100,10 @@ class PostgresReading:
         else:
             rows = await self._pool.fetch(TIMELINE_BEFORE, *key, kind, limit, *before)
         return [Line(row["seq"], _decode_entry(row["doc"])) for row in rows]
+
+    async def engagement(self, key: ContactKey) -> list[dict[str, Any]]:
+        rows = await self._pool.fetch(ENGAGEMENT, *key, ENGAGEMENT_MAX)
+        return [dict(row) for row in rows]
 
     async def counts(
         self, workspace: WorkspaceId, *, journey: str | None, version: int | None

@@ -8,7 +8,8 @@ import msgspec
 
 from chappe.ids import MessageId
 from chappe.shards import Batch, DeadLetter, FencedStatement, Out
-from chappe_analytics.application.ports import Changes, EntryKey, Held, Wanted
+from chappe_analytics.adapters import merging
+from chappe_analytics.application.ports import Changes, ContactKey, EntryKey, Held, Wanted
 from chappe_analytics.domain.engagement import Engagement, EngagementKey
 from chappe_analytics.domain.message import Message
 
@@ -33,7 +34,12 @@ MESSAGES = """
     SELECT doc FROM analytics.message WHERE id = ANY($1::text[])
      UNION ALL
     SELECT m.doc
-      FROM unnest($2::text[], $3::text[], $4::timestamptz[]) u(workspace, contact, since)
+      FROM (SELECT workspace, contact, since
+              FROM unnest($2::text[], $3::text[], $4::timestamptz[]) u(workspace, contact, since)
+             UNION ALL
+            SELECT u.workspace, a.contact, u.since
+              FROM unnest($2::text[], $3::text[], $4::timestamptz[]) u(workspace, contact, since)
+              JOIN analytics.alias a ON a.workspace = u.workspace AND a."into" = u.contact) u
       JOIN analytics.message m
         ON m.workspace = u.workspace AND m.contact = u.contact AND m.touched_at >= u.since
      WHERE m.id <> ALL($1::text[])
@@ -90,8 +96,9 @@ _decode_message = msgspec.msgpack.Decoder(Message).decode
 class PostgresStore:
     """``Store`` in schema ``analytics``."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, partitions: int) -> None:
         self._pool = pool
+        self._partitions = partitions
 
     async def load(self, wanted: Wanted) -> Held:
         """At most four reads; none for what the batch does not touch."""
@@ -108,6 +115,11 @@ class PostgresStore:
                 held.engagements[EngagementKey(message, kind, link)] = Engagement(*counts)
         if wanted.messages or wanted.orders:
             held.messages.update(await self._messages(wanted))
+        known = wanted.contacts | {
+            ContactKey(message.workspace, message.contact) for message in held.messages.values()
+        }
+        if known:
+            held.aliases.update(await merging.aliases(self._pool, known))
         return held
 
     async def _messages(self, wanted: Wanted) -> dict[MessageId, Message]:
@@ -132,7 +144,15 @@ class PostgresStore:
             **_messages(changes),
             **_counted(changes),
         }
-        await batch.commit(SAVE, arguments, outbox=outbox, dead=dead)
+        if not changes.merged and not changes.forgotten:
+            await batch.commit(SAVE, arguments, outbox=outbox, dead=dead)
+            return
+        async with batch.transaction() as transaction:
+            for key, into in changes.merged:
+                await merging.alias(transaction.connection, *key, into)
+            for key in changes.forgotten:
+                await merging.forget(transaction.connection, key, self._partitions)
+            await batch.commit(SAVE, arguments, outbox=outbox, dead=dead, transaction=transaction)
 
 
 def _lines(changes: Changes) -> dict[str, Any]:

@@ -16,6 +16,13 @@ from chappe_analytics.application.ports import (
 )
 from chappe_analytics.domain.attribution import converts, earned_by
 from chappe_analytics.domain.engagement import Engagement, fact_of, key_of
+from chappe_analytics.domain.merging import (
+    ERASE,
+    FORWARDED,
+    TRANSFERRED,
+    blank,
+    merged_into,
+)
 from chappe_analytics.domain.message import Message, message_of
 from chappe_analytics.domain.tallies import Counts, Tally, add, change
 from chappe_analytics.domain.timeline import Entry, entry_of_decision, entry_of_event
@@ -40,7 +47,8 @@ class Fold:
         self.verdicts: list[tuple[str, Verdict]] = []
         self.repeats = 0
         for message in held.messages.values():
-            self._of_contact[ContactKey(message.workspace, message.contact)][message.id] = message
+            key = self._current(message.workspace, message.contact)
+            self._of_contact[key][message.id] = message
 
     def engage(self, touch: RawEngagement) -> Event | None:
         """Judge one open or click; the fact that it is, if it is the first of its kind."""
@@ -58,7 +66,7 @@ class Fold:
 
     def decide(self, shard: Shard, decision: Decision) -> None:
         """A decision of the orchestrator or the sender."""
-        if not self._write(entry_of_decision(decision)):
+        if not self._write(self._shown(entry_of_decision(decision))):
             return
         if decision.message is not None:
             message = self._message(shard, decision.message, decision.workspace, decision.contact)
@@ -75,14 +83,26 @@ class Fold:
             add(self._counts[shard], tally)
 
     def hear(self, record: Input, event: Event, contact: ContactId) -> None:
-        """A fact about a contact."""
-        if not self._write(entry_of_event(event, contact)):
+        """A fact about a contact. What was only sent on after a merge was heard where it came."""
+        if event.name == TRANSFERRED or FORWARDED in event.data:
             return
-        self._changes.events.append(
-            StoredEvent(
-                record.shard, record.stream, record.offset, event.workspace, encode_event(event)
+        if (into := merged_into(event)) is not None:
+            self._changes.merged.append((ContactKey(event.workspace, contact), into))
+            self._held.aliases[ContactKey(event.workspace, contact)] = into
+            return
+        if not self._write(self._shown(entry_of_event(event, contact))):
+            return
+        forgotten = self._is_forgotten(event.workspace, contact)
+        if event.name == ERASE and not forgotten:
+            self._changes.forgotten.append(ContactKey(event.workspace, contact))
+            self._held.aliases[ContactKey(event.workspace, contact)] = None
+            self._changes.entries[-1] = blank(self._changes.entries[-1])
+        elif not forgotten:
+            self._changes.events.append(
+                StoredEvent(
+                    record.shard, record.stream, record.offset, event.workspace, encode_event(event)
+                )
             )
-        )
         if (address := event.identifier("email")) is not None:
             self.addresses[ContactKey(event.workspace, contact)] = address
         if event.flags.copy:
@@ -120,17 +140,29 @@ class Fold:
         if message is None:
             message = Message(id=number, workspace=workspace, contact=contact)
             self._held.messages[number] = message
-            self._of_contact[ContactKey(workspace, contact)][number] = message
+            self._of_contact[self._current(workspace, contact)][number] = message
         if number not in self._before:
             self._before[number] = message.counts()
             self._shards[number] = shard
         return message
 
     def _attribute(self, shard: Shard, event: Event, contact: ContactId) -> None:
-        candidates = self._of_contact[ContactKey(event.workspace, contact)].values()
+        candidates = self._of_contact[self._current(event.workspace, contact)].values()
         earner = earned_by(event, candidates)
         if earner is not None:
             self._message(shard, earner.id, earner.workspace, earner.contact).earn(event)
+
+    def _current(self, workspace: WorkspaceId, contact: ContactId) -> ContactKey:
+        key = ContactKey(workspace, contact)
+        return ContactKey(workspace, self._held.aliases.get(key) or contact)
+
+    def _is_forgotten(self, workspace: WorkspaceId, contact: ContactId) -> bool:
+        key = ContactKey(workspace, contact)
+        return key in self._held.aliases and self._held.aliases[key] is None
+
+    def _shown(self, entry: Entry) -> Entry:
+        """Of somebody who was forgotten a line says that it was, and no more."""
+        return blank(entry) if self._is_forgotten(entry.workspace, entry.contact) else entry
 
 
 def _in_time(entry: Entry) -> tuple[object, bool]:

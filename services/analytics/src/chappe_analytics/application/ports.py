@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from chappe.events.streams import Stream
 from chappe.ids import ContactId, MessageId, Shard, WorkspaceId
@@ -40,15 +40,21 @@ class Wanted:
     messages: set[MessageId] = field(default_factory=set[MessageId])
     engagements: set[EngagementKey] = field(default_factory=set[EngagementKey])
     orders: dict[ContactKey, dt.datetime] = field(default_factory=dict[ContactKey, dt.datetime])
+    contacts: set[ContactKey] = field(default_factory=set[ContactKey])
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was known: ``entries`` and ``hits`` are those applied before."""
+    """What was known: ``entries`` and ``hits`` are those applied before. ``aliases`` maps contacts
+    that are here no more to who they are now, or to None: forgotten.
+    """
 
     entries: set[EntryKey] = field(default_factory=set[EntryKey])
     hits: set[str] = field(default_factory=set[str])
     messages: dict[MessageId, Message] = field(default_factory=dict[MessageId, Message])
+    aliases: dict[ContactKey, ContactId | None] = field(
+        default_factory=dict[ContactKey, ContactId | None]
+    )
     engagements: dict[EngagementKey, Engagement] = field(
         default_factory=dict[EngagementKey, Engagement]
     )
@@ -94,6 +100,10 @@ class Changes:
         default_factory=dict[EngagementKey, Engagement]
     )
     counts: list[Count] = field(default_factory=list[Count])
+    merged: list[tuple[ContactKey, ContactId]] = field(
+        default_factory=list[tuple[ContactKey, ContactId]]
+    )
+    forgotten: list[ContactKey] = field(default_factory=list[ContactKey])
 
 
 class Store(Protocol):
@@ -130,7 +140,11 @@ class Reading(Protocol):
     async def timeline(
         self, key: ContactKey, *, kind: Kind | None, before: Before | None, limit: int
     ) -> list[Line]:
-        """A contact's lines, newest first."""
+        """A contact's lines, newest first; also from before it was merged."""
+        ...
+
+    async def engagement(self, key: ContactKey) -> list[dict[str, Any]]:
+        """What the contact did with each mail."""
         ...
 
     async def counts(

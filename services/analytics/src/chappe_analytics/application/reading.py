@@ -72,6 +72,7 @@ def wanted_by(items: Iterable[tuple[Input, Item]]) -> Wanted:
                 for decision in item.decisions:
                     key = EntryKey(decision.workspace, decision.contact, decision.id)
                     wanted.entries.add(key)
+                    wanted.contacts.add(ContactKey(decision.workspace, decision.contact))
                     if decision.message is not None:
                         wanted.messages.add(decision.message)
             case ContactEvent(event, contact):
@@ -81,6 +82,7 @@ def wanted_by(items: Iterable[tuple[Input, Item]]) -> Wanted:
 
 def _want_event(wanted: Wanted, event: Event, contact: ContactId) -> None:
     wanted.entries.add(EntryKey(event.workspace, contact, event.id))
+    wanted.contacts.add(ContactKey(event.workspace, contact))
     if (message := message_of(event)) is not None:
         wanted.messages.add(message)
     if converts(event):

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from chappe.http import FieldError, Page, Problem, cursor_of, position_of
 from chappe.http.lists import LIMIT_DEFAULT, Limit
-from chappe.ids import WorkspaceId
+from chappe.ids import ContactId, WorkspaceId
 from chappe_analytics.application.ports import (
     Before,
     ContactKey,
@@ -20,6 +20,9 @@ from chappe_analytics.application.ports import (
 )
 from chappe_analytics.domain.timeline import Kind
 from chappe_analytics.entrypoints.workspace import Check
+
+EXPORT_MAX = 500
+"""Lines of one page of an export."""
 
 
 class TimelineItem(BaseModel):
@@ -42,8 +45,47 @@ class TimelineItem(BaseModel):
     data: dict[str, Any]
 
 
+class EngagementItem(BaseModel):
+    """How often a link (or, ``kind`` open, the pixel) of one mail was touched, by whom it seems."""
+
+    message: str
+    kind: str
+    link: int
+    human: int
+    unsure: int
+    machine: int
+
+
+class TimelineExport(BaseModel):
+    """``next`` goes on with older lines."""
+
+    contact: str
+    timeline: list[TimelineItem]
+    engagement: list[EngagementItem]
+    next: str | None
+
+
 def timeline_routes(reading: Reading, identities: Identities, check: Check) -> APIRouter:
     router = APIRouter(tags=["timeline"])
+
+    @router.get("/api/v1/contacts/{ref:path}/timeline/export")
+    async def export(
+        ref: str,
+        workspace: Annotated[WorkspaceId, Depends(check)],
+        cursor: str | None = None,
+    ) -> TimelineExport:
+        """Analytics' part of a contact's export: lines, and what the contact did with each mail."""
+        contact = await _resolved(identities, workspace, ref)
+        key = ContactKey(workspace, contact)
+        lines = await reading.timeline(key, kind=None, before=_before(cursor), limit=EXPORT_MAX + 1)
+        page = lines[:EXPORT_MAX]
+        engaged = await reading.engagement(key) if cursor is None else []
+        return TimelineExport(
+            contact=contact,
+            timeline=[_item(line) for line in page],
+            engagement=[EngagementItem.model_validate(one) for one in engaged],
+            next=_next(page, lines),
+        )
 
     @router.get("/api/v1/contacts/{ref:path}/timeline")
     async def timeline(
@@ -55,23 +97,28 @@ def timeline_routes(reading: Reading, identities: Identities, check: Check) -> A
     ) -> Page[TimelineItem]:
         """A contact's timeline, by id, ``email:…``, ``phone:…`` or ``external_id:…``."""
         before = _before(cursor)
-        try:
-            contact = await identities.resolve(workspace, ref)
-        except IdentitiesUnavailable as error:
-            raise Problem(
-                503,
-                "the service that knows identifiers did not answer; try again",
-                headers={"Retry-After": "1"},
-            ) from error
-        if contact is None:
-            raise Problem(404, f"no contact is known as {ref}")
+        contact = await _resolved(identities, workspace, ref)
         key = ContactKey(workspace, contact)
         lines = await reading.timeline(key, kind=kind, before=before, limit=limit + 1)
         page = lines[:limit]
         return Page(items=[_item(line) for line in page], next=_next(page, lines))
 
-    _ = timeline
+    _ = (export, timeline)
     return router
+
+
+async def _resolved(identities: Identities, workspace: WorkspaceId, ref: str) -> ContactId:
+    try:
+        contact = await identities.resolve(workspace, ref)
+    except IdentitiesUnavailable as error:
+        raise Problem(
+            503,
+            "the service that knows identifiers did not answer; try again",
+            headers={"Retry-After": "1"},
+        ) from error
+    if contact is None:
+        raise Problem(404, f"no contact is known as {ref}")
+    return contact
 
 
 def _item(line: Line) -> TimelineItem:

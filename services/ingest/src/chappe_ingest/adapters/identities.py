@@ -13,7 +13,12 @@ CONTACT_OF = """
     SELECT contact FROM ingest.identifier WHERE workspace = $1 AND type = $2 AND value = $3
 """
 
-EXISTS = "SELECT 1 FROM ingest.contact WHERE workspace = $1 AND id = $2"
+CURRENT = """
+    SELECT id FROM ingest.contact
+     WHERE workspace = $1
+       AND id = coalesce((SELECT r."into" FROM ingest.contact_redirect r
+                           WHERE r.workspace = $1 AND r.contact = $2), $2)
+"""
 
 IDENTIFIERS_OF = """
     SELECT type, value FROM ingest.identifier
@@ -31,8 +36,9 @@ class PostgresIdentities:
         found = await self._pool.fetchval(CONTACT_OF, workspace, identifier.type, identifier.value)
         return ContactId(found) if found is not None else None
 
-    async def exists(self, workspace: WorkspaceId, contact: ContactId) -> bool:
-        return await self._pool.fetchval(EXISTS, workspace, contact) is not None
+    async def current(self, workspace: WorkspaceId, contact: ContactId) -> ContactId | None:
+        found = await self._pool.fetchval(CURRENT, workspace, contact)
+        return ContactId(found) if found is not None else None
 
     async def identifiers_of(
         self, workspace: WorkspaceId, contact: ContactId

@@ -13,10 +13,11 @@ import asyncpg
 
 from chappe.ids import ContactId, WorkspaceId
 from chappe.shards import FencedStatement
+from chappe_ingest.adapters import merge_tables
 from chappe_ingest.application.resolving import ContactKey, Held, Outcome, Touched
 from chappe_ingest.domain import identity
 from chappe_ingest.domain.consent import Statements
-from chappe_ingest.domain.sources.shopify_facts import PAUSE_SOURCE
+from chappe_ingest.domain.normalised import PAUSE_SOURCE
 
 SCHEMA = "ingest"
 
@@ -110,6 +111,15 @@ COMMIT = FencedStatement(
               FROM unnest({w_sources}::text[], {w_notes}::text[], {w_pause}::boolean[])
                    u(source, note, pause)
              WHERE s.id = u.source""",
+        "waits": """
+            INSERT INTO {schema}.hydration
+                   (source, kind, key, stream, record, path, content, next_at, deadline)
+            SELECT source, kind, key, stream, record, path, content, '-infinity', deadline
+              FROM unnest({h_sources}::text[], {h_kinds}::text[], {h_keys}::bytea[],
+                          {h_streams}::text[], {h_records}::bytea[], {h_paths}::text[],
+                          {h_contents}::text[], {h_deadlines}::timestamptz[]) WITH ORDINALITY
+                   u(source, kind, key, stream, record, path, content, deadline, n)
+             ORDER BY n""",
     },
 )
 
@@ -127,6 +137,9 @@ class IdentityTables:
     schema = SCHEMA
     statement = COMMIT
 
+    def __init__(self, fingerprint: merge_tables.Fingerprint) -> None:
+        self._fingerprint = fingerprint
+
     async def lock(self, connection: Connection, rows: Touched) -> Held:
         """Take the rows until the transaction ends, and say what they hold."""
         held = Held()
@@ -139,8 +152,14 @@ class IdentityTables:
         if rows.objects:
             for row in await connection.fetch(LOCK_OBJECTS, *_columns(rows.objects, 4)):
                 held.versions[row[0], row[1], row[2], row[3]] = row[4]
+        if rows.contacts:
+            held.redirects = await merge_tables.redirects(connection, rows.contacts)
         contacts: set[ContactKey] = set(rows.contacts)
+        contacts |= {(key[0], into) for key, into in held.redirects.items()}
         if rows.identifiers:
+            held.view.erased = await merge_tables.erased(
+                connection, rows.identifiers, self._fingerprint
+            )
             for row in await connection.fetch(LOCK_IDENTIFIERS, *_columns(rows.identifiers, 3)):
                 key: identity.Key = (row["workspace"], row["type"], row["value"])
                 if row["ordered"]:
@@ -150,7 +169,15 @@ class IdentityTables:
                     contacts.add((key[0], ContactId(row["contact"])))
         if contacts:
             await _lock_contacts(connection, held, sorted(contacts))
+        if missing := [key for key in rows.contacts if key not in held.contacts]:
+            await _follow(connection, held, missing)
         return held
+
+    async def merge_and_erase(
+        self, connection: Connection, outcome: Outcome, now: dt.datetime
+    ) -> None:
+        """What merges and erasures change beyond the rows that are held."""
+        await merge_tables.apply(connection, outcome, self._fingerprint, now)
 
     def arguments(self, held: Held, outcome: Outcome, now: dt.datetime) -> Mapping[str, Any]:
         """The service's part of ``COMMIT``: the rows as ``decide`` left them."""
@@ -166,6 +193,22 @@ class IdentityTables:
         wishes = ((source, notes[source], source in paused) for source in sorted(notes))
         return {
             **_named("w_sources w_notes w_pause", wishes),
+            **_named(
+                "h_sources h_kinds h_keys h_streams h_records h_paths h_contents h_deadlines",
+                (
+                    (
+                        each.source,
+                        each.kind,
+                        each.key,
+                        each.stream,
+                        each.record,
+                        each.question.path,
+                        each.question.content,
+                        each.deadline,
+                    )
+                    for each in outcome.asked
+                ),
+            ),
             **_named(
                 "c_workspaces c_ids c_ats c_stated",
                 ((*key, now, json.dumps(held.contacts[key])) for key in met),
@@ -186,6 +229,15 @@ class IdentityTables:
                 ),
             ),
         }
+
+
+async def _follow(connection: Connection, held: Held, missing: Sequence[ContactKey]) -> None:
+    """Contacts that were merged away while we waited for them."""
+    late = await merge_tables.redirects(connection, missing)
+    held.redirects |= late
+    known = held.contacts.keys()
+    if fresh := sorted({(key[0], into) for key, into in late.items()} - known):
+        await _lock_contacts(connection, held, fresh)
 
 
 async def _lock_contacts(

@@ -9,9 +9,11 @@ import asyncpg
 from chappe.clock import monotonic
 from chappe.ids import SourceId, WorkspaceId
 from chappe.tokens import Vault
+from chappe_ingest.adapters.hydration_shops import Access
 from chappe_ingest.application.resolving import Known, KnownOf
 from chappe_ingest.application.source_table import NameTaken
 from chappe_ingest.application.tally import Seen
+from chappe_ingest.domain.roles import Role
 from chappe_ingest.domain.source import OLD_SECRET_LIVES, Secret, Source, SourceState, links_for
 
 KNOWN_FRESH_SECONDS = 10.0
@@ -19,7 +21,7 @@ KNOWN_SOURCES_MAX = 10_000
 
 ALL = """
     SELECT s.id, s.workspace, s.kind, s.name, s.namespace, s.domains, s.public, s.state,
-           s.created_at, s.config::text AS config, s.note,
+           s.created_at, s.role, s.config::text AS config, s.note,
            coalesce(array_agg(x.number ORDER BY x.number DESC)
                     FILTER (WHERE x.number IS NOT NULL), '{}') AS numbers,
            coalesce(array_agg(x.sealed ORDER BY x.number DESC)
@@ -34,8 +36,8 @@ ALL = """
 
 ADD = """
     INSERT INTO ingest.source
-           (id, workspace, kind, name, namespace, domains, public, state, created_at, config)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb)
+           (id, workspace, kind, name, namespace, domains, public, state, created_at, config, role)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb, $11)
 """
 
 SEAL = """
@@ -63,21 +65,31 @@ SET_STATE = """
 SET_API_KEY = "UPDATE ingest.source SET api_token = $2 WHERE id = $1"
 API_KEY = "SELECT api_token FROM ingest.source WHERE id = $1"
 
+ACCESS = """
+    SELECT domains, api_token, config ->> 'loopback' AS loopback
+      FROM ingest.source WHERE id = $1 AND state <> 'deleted'
+"""
+
 SET_DOMAINS = "UPDATE ingest.source SET domains = $2 WHERE id = $1"
 
 FORGET_HELD = "DELETE FROM ingest.quarantine WHERE source = $1"
 FORGET_SECRETS = "DELETE FROM ingest.source_secret WHERE source = $1"
 
 KNOWN = """
-    SELECT id, kind, domains, config::text AS config FROM ingest.source WHERE id = ANY($1::text[])
+    SELECT id, kind, domains, role, config::text AS config, api_token IS NOT NULL AS can_ask
+      FROM ingest.source WHERE id = ANY($1::text[])
 """
 
+# The usual gap forgets slowly: a tenth of each flush's own.
 ADD_SEEN = """
     INSERT INTO ingest.source_seen AS was
-           (source, accepted, refused, accepted_at, refused_at, refused_because)
+           (source, accepted, refused, accepted_at, refused_at, refused_because,
+            repeats, dead, dead_at, dead_because)
     SELECT u.* FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::timestamptz[],
-                           $5::timestamptz[], $6::text[])
-           u(source, accepted, refused, accepted_at, refused_at, refused_because)
+                           $5::timestamptz[], $6::text[], $7::bigint[], $8::bigint[],
+                           $9::timestamptz[], $10::text[])
+           u(source, accepted, refused, accepted_at, refused_at, refused_because,
+             repeats, dead, dead_at, dead_because)
       JOIN ingest.source s ON s.id = u.source
      ORDER BY u.source
         ON CONFLICT (source) DO UPDATE
@@ -85,11 +97,25 @@ ADD_SEEN = """
            refused = was.refused + excluded.refused,
            accepted_at = greatest(was.accepted_at, excluded.accepted_at),
            refused_at = greatest(was.refused_at, excluded.refused_at),
-           refused_because = coalesce(excluded.refused_because, was.refused_because)
+           refused_because = coalesce(excluded.refused_because, was.refused_because),
+           repeats = was.repeats + excluded.repeats,
+           dead = was.dead + excluded.dead,
+           dead_at = greatest(was.dead_at, excluded.dead_at),
+           dead_because = coalesce(excluded.dead_because, was.dead_because),
+           gap_seconds = CASE
+               WHEN excluded.accepted = 0 OR excluded.accepted_at <= was.accepted_at
+                    OR was.accepted_at IS NULL THEN was.gap_seconds
+               ELSE (coalesce(was.gap_seconds,
+                              extract(epoch FROM excluded.accepted_at - was.accepted_at)
+                              / excluded.accepted) * 9
+                     + extract(epoch FROM excluded.accepted_at - was.accepted_at)
+                       / excluded.accepted) / 10
+           END
 """
 
 SEEN = """
-    SELECT source, accepted, refused, accepted_at, refused_at, refused_because
+    SELECT source, accepted, refused, accepted_at, refused_at, refused_because,
+           repeats, dead, dead_at, dead_because, gap_seconds
       FROM ingest.source_seen WHERE source = ANY($1::text[])
 """
 
@@ -122,6 +148,7 @@ class Sources:
                     source.state,
                     source.created_at,
                     json.dumps(dict(source.config)),
+                    source.role,
                 )
             except asyncpg.UniqueViolationError:
                 raise NameTaken(source.name) from None
@@ -156,6 +183,15 @@ class Sources:
         sealed = await self._pool.fetchval(API_KEY, source)
         return self._vault.decrypt(_api_token(source), sealed) if sealed is not None else None
 
+    async def access(self, source: SourceId) -> Access | None:
+        """How to reach the shop behind a source; None: there is no such source any more."""
+        row = await self._pool.fetchrow(ACCESS, source)
+        if row is None:
+            return None
+        sealed = row["api_token"]
+        token = self._vault.decrypt(_api_token(source), sealed) if sealed is not None else None
+        return Access(tuple(row["domains"]), token, row["loopback"])
+
     async def set_domains(self, source: SourceId, domains: Sequence[str]) -> None:
         await self._pool.execute(SET_DOMAINS, source, list(domains))
 
@@ -172,25 +208,24 @@ class Sources:
     async def seen(self, sources: Sequence[SourceId]) -> dict[str, Seen]:
         rows = await self._pool.fetch(SEEN, list(sources))
         return {
-            row["source"]: Seen(
-                row["accepted"],
-                row["refused"],
-                row["accepted_at"],
-                row["refused_at"],
-                row["refused_because"],
-            )
+            row["source"]: Seen(**{name: value for name, value in row.items() if name != "source"})
             for row in rows
         }
 
     async def add_seen(self, seen: Mapping[SourceId, Seen]) -> None:
+        each = seen.values()
         await self._pool.execute(
             ADD_SEEN,
             list(seen),
-            [each.accepted for each in seen.values()],
-            [each.refused for each in seen.values()],
-            [each.accepted_at for each in seen.values()],
-            [each.refused_at for each in seen.values()],
-            [each.refused_because for each in seen.values()],
+            [one.accepted for one in each],
+            [one.refused for one in each],
+            [one.accepted_at for one in each],
+            [one.refused_at for one in each],
+            [one.refused_because for one in each],
+            [one.repeats for one in each],
+            [one.dead for one in each],
+            [one.dead_at for one in each],
+            [one.dead_because for one in each],
         )
 
     async def known_of(self, sources: set[SourceId]) -> KnownOf:
@@ -223,6 +258,7 @@ class Sources:
                 Secret(self._vault.decrypt(_where(id_, number), sealed), not_after)
                 for number, sealed, not_after in secrets
             ),
+            role=Role(row["role"] or Role.STORE),
             config=json.loads(row["config"]),
             note=row["note"],
             created_at=row["created_at"],
@@ -240,7 +276,9 @@ class SeenSources:
 
 
 def _known(row: asyncpg.Record) -> Known:
-    return Known(links_for(row["kind"], row["domains"]), json.loads(row["config"]))
+    links = links_for(row["kind"], row["domains"])
+    role = Role(row["role"] or Role.STORE)
+    return Known(links, json.loads(row["config"]), row["can_ask"], role)
 
 
 def _api_token(source: str) -> str:

@@ -238,6 +238,12 @@ def _records(path: Path, start: int, end: int) -> Iterator[tuple[Spooled, int]]:
             yield Spooled(when, Stream(stream), Outgoing(partition, key, value)), at
 
 
+def read_records(path: Path) -> Iterator[Spooled]:
+    """Those of one file that check. Raises ``OSError``."""
+    for record, _ in _records(path, 0, path.stat().st_size):
+        yield record
+
+
 def _cut_torn_tail(path: Path) -> int:
     """The size up to which the segment checks; what is behind was never answered."""
     size = path.stat().st_size

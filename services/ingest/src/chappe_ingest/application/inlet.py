@@ -15,8 +15,10 @@ from chappe.events import (
     EVENTS,
     RAW_BULK,
     RAW_COMMERCE,
+    RAW_DELIVERY,
     RAW_ENGAGEMENT,
     Event,
+    RawDelivery,
     RawEngagement,
     RawRecord,
     Stream,
@@ -108,6 +110,10 @@ class Inlet:
         """Keep an open or a click. Raises ``LogAway``."""
         record = self._record(engagement.message.encode(), _encode(engagement))
         await self._append(RAW_ENGAGEMENT, [record])
+
+    async def delivery(self, delivery: RawDelivery, key: str) -> None:
+        """Keep what a provider or a mail server told. Raises ``LogAway``."""
+        await self._append(RAW_DELIVERY, [self._record(key.encode(), _encode(delivery))])
 
     async def event(self, event: Event) -> None:
         """Publish a fact whose contact is known. Raises ``LogAway``."""

@@ -21,7 +21,9 @@ class Identities(Protocol):
         self, workspace: WorkspaceId, identifier: Identifier
     ) -> ContactId | None: ...
 
-    async def exists(self, workspace: WorkspaceId, contact: ContactId) -> bool: ...
+    async def current(self, workspace: WorkspaceId, contact: ContactId) -> ContactId | None:
+        """``contact``, or whom it was merged into; None when there is nobody."""
+        ...
 
     async def identifiers_of(
         self, workspace: WorkspaceId, contact: ContactId
@@ -48,4 +50,4 @@ async def find(identities: Identities, workspace: WorkspaceId, ref: str) -> Cont
         return None
     if isinstance(named, Identifier):
         return await identities.contact_of(workspace, named)
-    return named if await identities.exists(workspace, named) else None
+    return await identities.current(workspace, named)

@@ -12,16 +12,26 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 
 from chappe.events import Event, Flags, Identifier, RawRecord, rename
-from chappe.ids import ContactId, EventId, SourceId, WorkspaceId, derived
+from chappe.ids import ContactId, EventId, SourceId, derived
+from chappe_ingest.application import erasing, joining
+from chappe_ingest.application.rows import (
+    ContactKey,
+    Delivery,
+    Held,
+    Meaning,
+    ObjectKey,
+    Outcome,
+)
 from chappe_ingest.domain import consent, identity, marks
 from chappe_ingest.domain.identifiers import OBJECT, TOKENS
+from chappe_ingest.domain.kind import Kind
 from chappe_ingest.domain.links import Links
-from chappe_ingest.domain.normalised import Fact, Normalised, scope_of
+from chappe_ingest.domain.normalised import Fact, Hydration, Normalised, scope_of
 from chappe_ingest.domain.reading import Unreadable
+from chappe_ingest.domain.roles import Role, within
 from chappe_ingest.domain.source import Source, SourceState
 from chappe_ingest.domain.sources import API, OWN, REGISTRY
-from chappe_ingest.domain.sources.shopify_facts import Effect, Told
-from chappe_ingest.domain.taking import kept_headers
+from chappe_ingest.domain.taking import deliveries, kept_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +40,18 @@ class Known:
 
     links: Links = field(default_factory=Links)
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    can_ask: bool = False
+    """It has an API token: what its deliveries leave out can be asked for."""
+
+    role: Role = Role.STORE
 
 
 KnownOf: TypeAlias = Callable[[SourceId], Known]
-Delivery: TypeAlias = tuple[str, str]
-"""A source and the name of one of its deliveries."""
-Meaning: TypeAlias = tuple[WorkspaceId, str]
-ObjectKey: TypeAlias = tuple[WorkspaceId, str, str, str]
-"""Workspace, scope, type, id."""
-ContactKey: TypeAlias = tuple[WorkspaceId, ContactId]
 
 _Key = TypeVar("_Key", bound=tuple[str, ...])
+
+FETCHED: Final = "~"
+"""Behind the version of an object that we fetched: its webhook, if it comes, is no news."""
 
 _UNREADABLE: Final = "unreadable"
 _UNVERIFIED: Final = "unverified"
@@ -49,18 +60,23 @@ _NO_CONTACT: Final = "no_such_contact"
 
 @dataclass(frozen=True, slots=True)
 class Understood:
-    """One delivery and what it means."""
+    """One delivery and what it means. ``asks``: its shop is asked first, and its facts wait."""
 
     raw: RawRecord
     meant: Normalised
+    asks: bool = False
 
     @property
     def delivery(self) -> Delivery:
         """The sender's own id, else ours: the same for a repeat of the same record."""
-        replay = self.raw.headers.get(marks.REPLAY)
+        headers = self.raw.headers
+        replay = headers.get(marks.REPLAY)
+        name = self.meant.delivery or self.raw.id
         if replay is not None:
-            return self.raw.source, f"replay {replay} {self.raw.id}"
-        return self.raw.source, self.meant.delivery or self.raw.id
+            name = f"replay {replay} {self.raw.id}"
+        if marks.DOCUMENT in headers or marks.WITHOUT in headers:
+            name = f"hydrated {name}"
+        return self.raw.source, name
 
     @property
     def object_key(self) -> ObjectKey | None:
@@ -88,9 +104,34 @@ def understand(raw: RawRecord, known_of: KnownOf) -> Understood | Refused:
         if kind is None:
             return Refused(raw, _UNREADABLE, f"no source of the kind {raw.kind[:40]} is known here")
         known = known_of(raw.source)
-        return _understood(raw, kind.understands(known.config)(raw, known.links))
+        meant = within(known.role, _meaning(kind, raw, known))
+        return _asking(raw, _understood(raw, meant), known)
     except Unreadable as error:
         return Refused(raw, _UNREADABLE, str(error))
+
+
+def _meaning(kind: Kind, raw: RawRecord, known: Known) -> Normalised:
+    """With the shop's answer where there is one that can be read."""
+    document, why = raw.headers.get(marks.DOCUMENT), raw.headers.get(marks.WITHOUT)
+    if document is not None and kind.hydrated is not None:
+        try:
+            return kind.hydrated(raw, document.encode(), known.links)
+        except Unreadable as error:
+            why = f"the shop's answer cannot be read: {error}"
+    meant = kind.understands(known.config)(raw, known.links)
+    if why is None:
+        return meant
+    return dataclasses.replace(meant, warnings=(*meant.warnings, why))
+
+
+def _asking(raw: RawRecord, found: Understood, known: Known) -> Understood:
+    """Asked once, of a shop that can be asked, about what is really from it."""
+    headers, meant = raw.headers, found.meant
+    asked = marks.DOCUMENT in headers or marks.WITHOUT in headers
+    trusted = raw.verified is True and not raw.public
+    if meant.hydration is None or asked or not known.can_ask or not trusted:
+        return found
+    return Understood(raw, dataclasses.replace(meant, facts=(), identifiers=()), asks=True)
 
 
 def check(raw: RawRecord, source: Source | None) -> RawRecord | Refused:
@@ -118,11 +159,32 @@ def check(raw: RawRecord, source: Source | None) -> RawRecord | Refused:
     return Refused(known, _UNVERIFIED, f"not verified: {verdict.reason}")
 
 
+def check_all(raw: RawRecord, source: Source | None) -> list[RawRecord | Refused]:
+    """As ``check``; a delivery of several events is taken apart, as the door would have done."""
+    found = check(raw, source)
+    if found is raw or isinstance(found, Refused) or source is None:
+        return [found]
+    kind = REGISTRY[source.kind]
+    if kind.split is None:
+        return [found]
+    headers = [pair for pair in raw.headers.items() if pair[0] != marks.CHECK]
+    parts = deliveries(kind, source.config, raw.body, headers)
+    return [
+        msgspec.structs.replace(
+            found,
+            id=raw.id if len(parts) == 1 else f"{raw.id}.{number}",
+            headers=part.headers,
+            body=part.body,
+        )
+        for number, part in enumerate(parts, 1)
+    ]
+
+
 def _understood(raw: RawRecord, meant: Normalised) -> Understood:
     if marks.HISTORICAL not in raw.headers:
         return Understood(raw, meant)
     facts = tuple(
-        dataclasses.replace(
+        msgspec.structs.replace(
             fact,
             event=rename(
                 fact.event, flags=msgspec.structs.replace(fact.event.flags, historical=True)
@@ -153,7 +215,7 @@ def touched(batch: Iterable[Understood]) -> Touched:
         identifiers=_sorted(
             identity.key_of(each.raw.workspace, identifier)
             for each in everything
-            for identifier in each.meant.identifiers
+            for identifier in _names(each)
         ),
         objects=_sorted(key for each in everything if (key := each.object_key) is not None),
         contacts=_sorted(
@@ -164,32 +226,10 @@ def touched(batch: Iterable[Understood]) -> Touched:
     )
 
 
-@dataclass(slots=True)
-class Held:
-    """What the locked rows say; ``decide`` writes into it what they become."""
-
-    view: identity.View = field(default_factory=identity.View)
-    contacts: dict[ContactKey, consent.Statements] = field(
-        default_factory=dict[ContactKey, consent.Statements]
-    )
-    delivered: set[Delivery] = field(default_factory=set[Delivery])
-    meant: set[Meaning] = field(default_factory=set[Meaning])
-    versions: dict[ObjectKey, str] = field(default_factory=dict[ObjectKey, str])
-
-
-@dataclass(slots=True)
-class Outcome:
-    """Which rows changed over the batch, what senders want of us, how often nothing was new."""
-
-    created: set[ContactKey] = field(default_factory=set[ContactKey])
-    stated: set[ContactKey] = field(default_factory=set[ContactKey])
-    bound: set[identity.Key] = field(default_factory=set[identity.Key])
-    ordered: set[identity.Key] = field(default_factory=set[identity.Key])
-    conflicts: list[tuple[WorkspaceId, identity.Conflict]] = field(
-        default_factory=list[tuple[WorkspaceId, identity.Conflict]]
-    )
-    wishes: list[tuple[SourceId, Effect]] = field(default_factory=list[tuple[SourceId, Effect]])
-    repeats: int = 0
+def _names(each: Understood) -> Iterable[Identifier]:
+    yield from each.meant.identifiers
+    for fact in each.meant.facts:
+        yield from joining.also_named(fact, each.raw.namespace)
 
 
 def decide(each: Understood, held: Held, outcome: Outcome) -> list[Event] | Refused:
@@ -200,9 +240,15 @@ def decide(each: Understood, held: Held, outcome: Outcome) -> list[Event] | Refu
     held.delivered.add(each.delivery)
     raw, meant = each.raw, each.meant
     contact = ContactId(meant.contact) if meant.contact is not None else None
+    if contact is not None:
+        contact = held.redirects.get((raw.workspace, contact), contact)
+    if raw.verified is True and not raw.public:
+        outcome.shops += [(raw, event) for event in erasing.shops_asking(meant.facts)]
     if contact is not None and (raw.workspace, contact) not in held.contacts:
+        if erasing.asked(meant.facts) is not None:
+            return []  # Erased already.
         return Refused(raw, _NO_CONTACT, f"there is no contact {contact}")
-    if raw.verified is True and isinstance(meant, Told):
+    if raw.verified is True:
         outcome.wishes += [(raw.source, effect) for effect in meant.effects]
     if not meant.facts or (not meant.identifiers and contact is None):
         return []
@@ -213,14 +259,52 @@ def decide(each: Understood, held: Held, outcome: Outcome) -> list[Event] | Refu
         trusted=raw.verified is True and not raw.public,
         contact=contact,
     )
-    found = identity.resolve(held.view, claim)
-    _learn(claim, found, held, outcome)
+    if (request := erasing.asked(meant.facts)) is not None:
+        return erasing.erase(request, claim, held, outcome)
+    if erasing.is_kept_out(claim, meant.facts, raw.headers, held.view):
+        erasing.drop(raw.source, claim, held, outcome)
+        return []
+    if erasing.names_nobody(claim, meant.facts, held.view):
+        return []
+    found, merged = _resolved(meant.facts, raw.namespace, claim, held, outcome)
+    told_before = _was_told(each, held)
+    outcome.repeats += told_before
     stale = _is_stale(each, held)
-    return [
+    return merged + [
         event
         for fact in meant.facts
+        if fact.event.name != joining.MERGED
+        if fact.meaning is not None or not told_before
         for event in _events(fact, raw, found, stale=stale, held=held, outcome=outcome)
     ]
+
+
+def _resolved(
+    facts: tuple[Fact, ...],
+    namespace: str,
+    claim: identity.Claim,
+    held: Held,
+    outcome: Outcome,
+) -> tuple[identity.Resolution, list[Event]]:
+    """Whose it is, and the merges that this makes plain."""
+    found = identity.resolve(held.view, claim)
+    gone = joining.those_who_go(facts, namespace, claim, found, held.view)
+    for each in gone:
+        joining.join(claim.workspace, each, found.contact, held, outcome)
+    if gone:
+        found = identity.resolve(held.view, claim)
+    _learn(claim, found, held, outcome)
+    joining.bind_the_lost(facts, claim, found.contact, held, outcome)
+    return found, joining.told(facts[0].event, gone, found.contact)
+
+
+def ask(each: Understood, held: Held, outcome: Outcome) -> Hydration | None:
+    """What to ask the shop for ``each`` before it says anything; None: it is a repeat."""
+    if each.delivery in held.delivered:
+        outcome.repeats += 1
+        return None
+    held.delivered.add(each.delivery)
+    return each.meant.hydration
 
 
 def _learn(claim: identity.Claim, found: identity.Resolution, held: Held, outcome: Outcome) -> None:
@@ -305,15 +389,37 @@ def _tokens(identifiers: Iterable[Identifier]) -> tuple[Identifier, ...]:
     return tuple(each for each in identifiers if each.type in TOKENS)
 
 
+def _was_told(each: Understood, held: Held) -> bool:
+    """Whether this state is no news: fetched after it had come, or come after it was fetched.
+
+    What can happen only once is still looked at, each by its own meaning.
+    """
+    key = each.object_key
+    if key is None:
+        return False
+    version = _version(each)
+    newest = held.versions.get(key, "")
+    if marks.PULLED not in each.raw.headers:
+        return newest == version + FETCHED
+    if version <= newest.removesuffix(FETCHED):
+        return True
+    held.versions[key] = version + FETCHED
+    return False
+
+
+def _version(each: Understood) -> str:
+    return next(f.event.object.version for f in each.meant.facts if f.event.object) or ""
+
+
 def _is_stale(each: Understood, held: Held) -> bool:
     """An older state of an object than one we have seen: it happened, and overwrites nothing."""
     key = each.object_key
     if key is None:
         return False
-    version = next(f.event.object.version for f in each.meant.facts if f.event.object) or ""
+    version = _version(each)
     newest = held.versions.get(key, "")
     held.versions[key] = max(newest, version)
-    return version < newest
+    return version < newest.removesuffix(FETCHED)
 
 
 def _sorted(keys: Iterable[_Key]) -> tuple[_Key, ...]:

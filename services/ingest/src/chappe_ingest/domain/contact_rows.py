@@ -1,14 +1,15 @@
-"""Read a table of contacts as shops export it: UTF-8 or cp1252, comma or semicolon, any columns.
+"""Read a table of contacts as shops export it: UTF-8 or cp1252; comma, semicolon or tab.
 
 A row that cannot be used is told by its number, and the others go on. A consent without its time
 and its source is no consent that anybody could prove, so such a row is refused whole.
 """
 
 import csv
+import datetime as dt
 import io
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from chappe.events import Identifier
@@ -18,6 +19,8 @@ from chappe_ingest.domain.reading import Json, clean_text, iso, parse_time
 
 TABLE_MAX_BYTES: Final = 32 * 1024 * 1024
 ROWS_MAX: Final = 200_000
+DELIMITERS: Final = ",;\t"
+UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 COLUMNS_MAX: Final = 100
 CELL_MAX_CHARS: Final = 2_000
 
@@ -75,29 +78,46 @@ class ContactRow:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
+    """``cell`` counts from 1; None: no cell is to blame."""
+
     number: int
     column: str
     what: str
+    cell: int | None = None
 
 
 def rows_of(content: bytes, namespace: str = "") -> Iterator[ContactRow | BadRow]:
-    """Every row but empty ones. Raises ``NoTable`` before the first."""
+    """Every row but empty ones. Raises ``NoTable`` before the first row."""
+    return (row for row in table_of(content, namespace) if row is not None)
+
+
+def table_of(
+    content: bytes, namespace: str = "", *, first_row: int = 2, now: dt.datetime | None = None
+) -> Iterator[ContactRow | BadRow | None]:
+    """Every row, None for an empty one; the one under the head is ``first_row``.
+
+    No consent may be from after ``now``. Raises ``NoTable`` before the first row.
+    """
     text = _decoded(content)
     head, _, _ = text.partition("\n")
-    delimiter = ";" if head.count(";") > head.count(",") else ","
+    delimiter = max(DELIMITERS, key=head.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     nothing: list[str] = []
     try:
         columns = _columns(next(reader, nothing))
-        return _read(reader, columns, namespace)
+        return _read(reader, columns, namespace, first_row, now)
     except csv.Error as error:
         raise NoTable(f"not a table: {error}") from None
 
 
 def _read(
-    reader: Iterator[list[str]], columns: Sequence[str], namespace: str
-) -> Iterator[ContactRow | BadRow]:
-    number = 1
+    reader: Iterator[list[str]],
+    columns: Sequence[str],
+    namespace: str,
+    first_row: int,
+    now: dt.datetime | None,
+) -> Iterator[ContactRow | BadRow | None]:
+    number = first_row - 1
     while True:
         number += 1
         try:
@@ -107,10 +127,11 @@ def _read(
             return
         if cells is None:
             return
-        if number > ROWS_MAX + 1:
+        if number >= first_row + ROWS_MAX:
             yield BadRow(number, "", f"at most {ROWS_MAX} rows are read; cut the table")
             return
         if not any(cell.strip() for cell in cells):
+            yield None
             continue
         if len(cells) > len(columns):
             yield BadRow(number, "", f"{len(cells)} cells under {len(columns)} columns")
@@ -120,12 +141,17 @@ def _read(
             for column, cell in zip(columns, cells, strict=False)
             if column and cell.strip()
         }
-        yield _row(number, values, namespace)
+        row = _row(number, values, namespace, now)
+        if isinstance(row, BadRow) and row.column in columns:
+            row = replace(row, cell=columns.index(row.column) + 1)
+        yield row
 
 
 def _decoded(content: bytes) -> str:
     if not content.strip():
         raise NoTable("the table is empty")
+    if content.startswith(UTF_16) or b"\0" in content[:4]:
+        raise NoTable("not a text file: save the table as CSV in UTF-8")
     if len(content) > TABLE_MAX_BYTES:
         raise NoTable(f"at most {TABLE_MAX_BYTES} bytes are read at once; cut the table")
     try:
@@ -153,7 +179,7 @@ def _column(spoken: str) -> str:
     return _NAMES.get(name, name)
 
 
-def _row(number: int, values: Json, namespace: str) -> ContactRow | BadRow:
+def _row(number: int, values: Json, namespace: str, now: dt.datetime | None) -> ContactRow | BadRow:
     made = {
         "external_id": ids.external_id(values.get("external_id"), namespace),
         "email": ids.email(values.get("email")),
@@ -165,7 +191,7 @@ def _row(number: int, values: Json, namespace: str) -> ContactRow | BadRow:
     named = ids.distinct(*made.values())
     if not named:
         return BadRow(number, "", "names nobody: email, phone or external_id is needed")
-    consent = _consent(number, values)
+    consent = _consent(number, values, now)
     if isinstance(consent, BadRow):
         return consent
     own = {
@@ -178,7 +204,7 @@ def _row(number: int, values: Json, namespace: str) -> ContactRow | BadRow:
     return ContactRow(number, named, traits)
 
 
-def _consent(number: int, values: Json) -> Json | BadRow:
+def _consent(number: int, values: Json, now: dt.datetime | None) -> Json | BadRow:
     claims: Json = {}
     for channel in CHANNELS:
         column = f"consent_{channel}"
@@ -193,6 +219,8 @@ def _consent(number: int, values: Json) -> Json | BadRow:
         when = parse_time(at) if at is not None else None
         if when is None:
             return BadRow(number, f"{column}_at", "a consent needs the time when it was given")
+        if now is not None and when > now:
+            return BadRow(number, f"{column}_at", "a consent of the future")
         if source is None:
             return BadRow(
                 number, f"{column}_source", "a consent needs its source: where it was given"

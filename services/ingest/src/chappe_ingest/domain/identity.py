@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
+import msgspec
+
 from chappe.events import Identifier
 from chappe.ids import ContactId, WorkspaceId, derived
 from chappe_ingest.domain.identifiers import (
@@ -30,8 +32,7 @@ def key_of(workspace: WorkspaceId, identifier: Identifier) -> Key:
     return workspace, identifier.type, identifier.value
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(msgspec.Struct, frozen=True):
     """One row: an identifier and its contact.
 
     ``scope`` is the shop that an external id is of; ``trusted`` once a verified source with a
@@ -52,6 +53,8 @@ class View:
         default_factory=dict[ContactId, dict[Key, Binding]]
     )
     ordered: set[Key] = field(default_factory=set[Key])
+    erased: dict[Key, int] = field(default_factory=dict[Key, int])
+    """Names of people who were erased, and how often: a contact that has one now is another."""
 
     def bind(self, key: Key, binding: Binding) -> None:
         self.bindings[key] = binding
@@ -70,8 +73,7 @@ class View:
         return any(each.trusted for each in self.names.get(contact, {}).values())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """What one delivery says about who it is about. ``trusted``: verified, and no public key.
 
     ``contact`` when the sender named the contact itself.
@@ -84,8 +86,7 @@ class Claim:
     contact: ContactId | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(msgspec.Struct, frozen=True):
     """``identifier`` stays with ``held_by``; the event went to ``wanted_by``."""
 
     identifier: Identifier
@@ -94,8 +95,7 @@ class Conflict:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolution:
+class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     """Whose it is.
 
     ``identifiers`` are those that are the contact's after this; ``attached`` the new ones of
@@ -176,12 +176,12 @@ def _decide(
     binding = held[anchor] if anchor else None
     strongest = ranked[0]
     if anchor is None or binding is None:
-        return _new(claim.workspace, strongest), True, None
+        return _new(view, claim.workspace, strongest), True, None
     unbound = [each for each in ranked if PRIORITY[each.type] < PRIORITY[anchor.type]]
     refused = _apart(view, claim, binding.contact, unbound)
     if refused is None:
         return binding.contact, False, None
-    return _new(claim.workspace, strongest), True, refused
+    return _new(view, claim.workspace, strongest), True, refused
 
 
 def _apart(
@@ -219,5 +219,7 @@ def _elsewhere(conflicts: Iterable[Conflict]) -> tuple[ContactId, ...]:
     return tuple(dict.fromkeys(holders))
 
 
-def _new(workspace: WorkspaceId, strongest: Identifier) -> ContactId:
-    return ContactId(derived("c_", workspace, strongest.type, strongest.value))
+def _new(view: View, workspace: WorkspaceId, strongest: Identifier) -> ContactId:
+    times = view.erased.get(key_of(workspace, strongest), 0)
+    again = (str(times),) if times else ()
+    return ContactId(derived("c_", workspace, strongest.type, strongest.value, *again))

@@ -39,6 +39,9 @@ class Verify(Protocol):
 Config: TypeAlias = Mapping[str, Any]
 """What a source of a configurable kind was told: the mapping of a generic one."""
 
+Hydrated: TypeAlias = Callable[[RawRecord, bytes, Links], Normalised]
+"""As ``Understand``, with the document that the shop's API answered. Raises ``Unreadable``."""
+
 Entity: TypeAlias = Callable[[bytes, Headers], str | None]
 """What a delivery is about, cheaply, for its place in the order. Never raises."""
 
@@ -76,6 +79,7 @@ class Kind:
     handshake: Handshake | None = None
     split: Split | None = None
     unsigned: Unsigned | None = None
+    hydrated: Hydrated | None = None
     make_normalise: Callable[[Config], Understand] | None = None
     make_verify: Callable[[Config], Verify] | None = None
     make_headers: Callable[[Config], frozenset[str]] | None = None
@@ -117,6 +121,7 @@ def kind_of(name: str, module: ModuleType) -> Kind:
         handshake=getattr(module, "handshake", None),
         split=getattr(module, "split", None),
         unsigned=getattr(module, "unsigned", None),
+        hydrated=getattr(module, "hydrated", None),
         make_normalise=getattr(module, "make_normaliser", None),
         make_verify=getattr(module, "make_verify", None),
         make_headers=getattr(module, "kept_headers", None),

@@ -39,7 +39,7 @@ class Links:
         if host is None:
             reader.note(name, "not an https link, dropped")
             return None
-        if self._owns(host):
+        if self.owns(host):
             return url
         advice = f"add it with --domain {host}"
         if self.keep:
@@ -48,7 +48,8 @@ class Links:
         reader.note(name, f"dropped, the host {host} is not one of the source's domains: {advice}")
         return None
 
-    def _owns(self, host: str) -> bool:
+    def owns(self, host: str) -> bool:
+        """Whether it is one of these hosts, or below one."""
         owned = (*self.domains, *self.vendor)
         return any(host == each or host.endswith(f".{each}") for each in owned)
 

@@ -13,3 +13,12 @@ HISTORICAL: Final = "historical"
 
 CHECK: Final = "check"
 """Nobody could tell whether it is genuine, the database was away: the resolver looks again."""
+
+PULLED: Final = "pulled"
+"""It was fetched from the shop: a state that was told already is no news."""
+
+DOCUMENT: Final = "document"
+"""What its shop's API said about it, as JSON text: it is read with that."""
+
+WITHOUT: Final = "without document"
+"""Why its shop's API said nothing: it is read with what it says itself."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeAlias, cast
 
+import msgspec
+
 Json: TypeAlias = dict[str, Any]
 
 DEPTH_MAX: Final = 64
@@ -56,13 +58,14 @@ def parse_any(body: bytes) -> Any:
     except UnicodeDecodeError:
         raise Unreadable("the body is not UTF-8") from None
     try:
-        value = json.loads(
-            text, parse_float=_decimal, parse_int=_integer, parse_constant=_no_constant
-        )
+        value = _decoder.decode(text)
     except RecursionError:
         raise Unreadable(f"the body is nested deeper than {DEPTH_MAX}") from None
     except ValueError as error:
         raise Unreadable(f"the body is not JSON: {_short(str(error))}") from None
+    # NUL and lone surrogates come as escapes alone, and depth by brackets.
+    if "\\u" not in text and text.count("{") + text.count("[") <= DEPTH_MAX:
+        return value
     return _scrub(value, 0)
 
 
@@ -134,8 +137,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(msgspec.Struct, frozen=True):
     """One object of somebody else's document, read field by field.
 
     Each method takes the first of ``names`` that holds something; "" and null hold nothing.
@@ -144,6 +146,10 @@ class Reader:
     fields: Json
     warnings: list[str]
     where: str = ""
+
+    def having(self, fields: Json) -> "Reader":
+        """The same object with other fields."""
+        return Reader(fields, self.warnings, self.where)
 
     def text(self, *names: str) -> str | None:
         """Text, stripped and bounded. A number is taken as its digits."""
@@ -292,6 +298,11 @@ def _integer(text: str) -> int | Decimal | None:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON number")
+
+
+_decoder: Final = json.JSONDecoder(
+    parse_float=_decimal, parse_int=_integer, parse_constant=_no_constant
+)
 
 
 def _epoch(value: int | Decimal) -> dt.datetime | None:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from chappe.ids import SourceId, WorkspaceId
 from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.roles import Role
 from chappe_ingest.domain.sources import REGISTRY, SEGMENT
 
 SECRETS_MAX: Final = 2
@@ -35,7 +36,8 @@ class Secret:
 class Source:
     """``namespace`` qualifies the shop's own ids; "" takes them as they are.
 
-    ``config`` is a generic source's mapping, ``note`` what an operator must know.
+    ``role`` says what it may tell of the shop, ``config`` how to read it, ``note`` what an
+    operator must know.
     """
 
     id: SourceId
@@ -47,6 +49,7 @@ class Source:
     public: bool = False
     state: SourceState
     secrets: tuple[Secret, ...] = ()
+    role: Role = Role.STORE
     config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     note: str | None = None
     created_at: dt.datetime

@@ -150,8 +150,9 @@ def problem(
     errors: list[dict[str, str]] | None = None,
     headers: tuple[tuple[bytes, bytes], ...] = (),
     close: bool = False,
+    more: Mapping[str, str] | None = None,
 ) -> Reply:
-    """problem+json (RFC 9457)."""
+    """problem+json (RFC 9457). ``more``: members that some clients look for."""
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": TITLES.get(status, "Error"),
@@ -160,6 +161,8 @@ def problem(
     }
     if errors:
         document["errors"] = errors
+    if more:
+        document |= more
     kind = (b"content-type", b"application/problem+json")
     return Reply(status, msgspec.json.encode(document), (kind, *headers), close)
 

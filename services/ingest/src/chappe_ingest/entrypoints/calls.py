@@ -98,17 +98,17 @@ class Calls:
         source = await self.sources.by_write_key(keys)
         if source is None:
             metrics.DELIVERIES.labels(SEGMENT, "401").inc()
-            return problem(401, "the write key is not known here")
+            return _refused(401, "the write key is not known here")
         if source.state is SourceState.DISABLED:
             metrics.DELIVERIES.labels(SEGMENT, "403").inc()
-            return problem(403, "this source is disabled")
+            return _refused(403, "this source is disabled")
         wait = self._wait(source, request, len(parcel.items))
         if wait:
             metrics.DELIVERIES.labels(SEGMENT, "too_many").inc()
             return slow_down(wait)
         if _is_strict(request) and (wrong := _wrong(call, body, parcel)):
             self.tally.refused(source.id, self.business.now(), wrong[0]["what"])
-            return problem(400, "the call cannot be used; see errors", errors=wrong)
+            return _refused(400, "the call cannot be used; see errors", wrong)
         return await self._keep(source, call, parcel)
 
     def _wait(self, source: Source, request: Request, count: int) -> float:
@@ -139,6 +139,12 @@ class Calls:
         self.tally.accepted(source.id, self.business.now(), len(deliveries))
         _ACCEPTED.inc()
         return TAKEN_FROM_BROWSER if source.public else TAKEN
+
+
+def _refused(status: int, detail: str, errors: list[dict[str, str]] | None = None) -> Reply:
+    """RudderStack's SDK wants ``code`` and ``message``, and fails on an answer without them."""
+    more = {"code": str(status), "message": detail}
+    return problem(status, detail, errors=errors, more=more)
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:

@@ -15,6 +15,7 @@ from chappe.http import FieldError, Page, Problem, cursor_of, position_of
 from chappe.http.lists import LIMIT_DEFAULT, Limit
 from chappe.ids import WorkspaceId
 from chappe_ingest.application.replay import Replay, Selection
+from chappe_ingest.domain import marks
 from chappe_ingest.domain.masking import masked
 from chappe_ingest.entrypoints.workspace import Authorise
 
@@ -122,7 +123,7 @@ def routes(letters: DeadLetters, replay: Replay, authorise: Authorise) -> APIRou
         row = await letters.one(workspace, letter)
         if row is None:
             raise Problem(404, "there is no such dead letter")
-        return _opened(row)
+        return opened(row)
 
     @router.post("/resolver/replay")
     async def replay_some(wanted: WantedReplay, workspace: WorkspaceId = workspace) -> DoneReplay:
@@ -159,7 +160,8 @@ async def _replayed(
     return DoneReplay(replayed=done.replayed, unusable=done.unusable, more=done.more)
 
 
-def _opened(row: dict[str, Any]) -> OpenedDeadLetter:
+def opened(row: dict[str, Any]) -> OpenedDeadLetter:
+    """A row with its ``value``, as it may be shown."""
     try:
         raw = _decode(row["value"])
     except (msgspec.MsgspecError, ValueError):
@@ -170,7 +172,7 @@ def _opened(row: dict[str, Any]) -> OpenedDeadLetter:
         "received_at": raw.received_at,
         "verified": raw.verified,
         "headers": {
-            name: "(hidden)" if _SECRET.search(name) else value
+            name: "(hidden)" if _SECRET.search(name) or name == marks.DOCUMENT else value
             for name, value in raw.headers.items()
         },
         "body": masked(raw.body),

@@ -125,9 +125,10 @@ class EventsDesk:
             raise Problem(422, "contact is no REF", errors=[FieldError("body.contact", what)])
         if isinstance(ref, Identifier):
             return None, [ref, *named]
-        if not await self.identities.exists(workspace, ref):
+        current = await self.identities.current(workspace, ref)
+        if current is None:
             raise Problem(404, "there is no such contact")
-        return ref, named
+        return current, named
 
     def _source(self, workspace: WorkspaceId) -> Source:
         """The API as a source: its callers hold the token."""

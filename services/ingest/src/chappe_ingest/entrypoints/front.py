@@ -35,19 +35,16 @@ PATTERNS: Final = (
     "/api/v1/sources/*",
     "/api/v1/identities/*",
     "/api/v1/imports",
+    "/api/v1/imports/*",
     "/api/v1/events",
+    "/api/v1/dead-letters/ingest",
+    "/api/v1/dead-letters/ingest/*",
 )
 """The addresses that this process owns."""
 
 IN_FLIGHT_MAX: Final = 2_000
 
 logger = structlog.get_logger(__name__)
-
-
-async def no_provider(request: Request, rest: str) -> Reply:
-    """Provider webhooks come with their adapters; until then nobody has an endpoint."""
-    del request, rest
-    return problem(404, "there is no such provider endpoint")
 
 
 @dataclass(slots=True)

@@ -4,9 +4,9 @@ import base64
 import datetime as dt
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 import structlog
 from fastapi import APIRouter, Body, Depends
@@ -16,20 +16,27 @@ from chappe.clock import Clock
 from chappe.http import FieldError, Page, Problem
 from chappe.ids import NewId, SourceId, WorkspaceId
 from chappe_ingest.application.inlet import LogAway
+from chappe_ingest.application.key_sets import KeySets, KeysUnavailable
+from chappe_ingest.application.pulling_ports import Backfill
 from chappe_ingest.application.quarantine import Quarantine
 from chappe_ingest.application.source_table import NameTaken, SourceStore, SourceTable
 from chappe_ingest.application.tally import Seen
+from chappe_ingest.domain.api_tokens import wrong_token
+from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.roles import Role, default_role
 from chappe_ingest.domain.source import (
     OLD_SECRET_LIVES,
     Secret,
     Source,
     SourceState,
     default_namespace,
+    links_for,
     set_secret_command,
     setup_steps,
     warning_of,
 )
 from chappe_ingest.domain.sources import KINDS, REGISTRY, SEGMENT, STANDARD_WEBHOOKS
+from chappe_ingest.entrypoints.pulls_api import ShownBackfill, shown_backfill
 from chappe_ingest.entrypoints.workspace import Authorise
 
 BODY_MAX_BYTES: Final = 65_536
@@ -51,7 +58,10 @@ SecretText = Annotated[
 
 
 class NewSource(BaseModel):
-    """What to add. ``secret``: the vendor's, or one of your own in place of the one we make."""
+    """What to add. ``secret``: the vendor's, or one of your own in place of the one we make.
+
+    ``role``: what it may say of its shop; absent, a payment service beside a store is for payments.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -62,6 +72,7 @@ class NewSource(BaseModel):
     public: bool = False
     namespace: str | None = Field(None, pattern=r"^[A-Za-z0-9._-]{0,63}$")
     api_token: SecretText | None = None
+    role: Role | None = None
     config: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("domains")
@@ -127,6 +138,20 @@ class AddedSource(BaseModel):
     setup: list[str]
 
 
+class ShownApi(BaseModel):
+    """How asking the shop itself stands. ``pulled``: what webhooks did not bring first.
+
+    ``problem`` is in words; ``divergent``: unsubscribes that the shop cannot be told.
+    """
+
+    polled_at: dt.datetime | None
+    pulled: int
+    problem: str | None
+    to_tell: int
+    divergent: int
+    backfill: ShownBackfill | None
+
+
 class ShownSource(BaseModel):
     """A source, and in ``status`` how it is doing, in words."""
 
@@ -134,6 +159,7 @@ class ShownSource(BaseModel):
     kind: str
     name: str
     namespace: str
+    role: str
     url: str
     domains: list[str]
     public: bool
@@ -144,7 +170,37 @@ class ShownSource(BaseModel):
     last_accepted_at: dt.datetime | None
     last_refused_at: dt.datetime | None
     last_refused_because: str | None
+    duplicates: int
+    dead: int
+    last_dead_at: dt.datetime | None
+    last_dead_because: str | None
+    usual_gap_seconds: float | None
+    silent_since: dt.datetime | None
     created_at: dt.datetime
+    api: ShownApi | None = None
+
+
+class Standing(Protocol):
+    """What is known of asking one shop."""
+
+    @property
+    def polled_at(self) -> dt.datetime | None: ...
+    @property
+    def problem(self) -> str | None: ...
+    @property
+    def pulled(self) -> int: ...
+    @property
+    def pending(self) -> int: ...
+    @property
+    def divergent(self) -> int: ...
+
+
+class Standings(Protocol):
+    """Of shops that are asked; others are left out."""
+
+    async def standing(self, sources: Sequence[SourceId]) -> Mapping[SourceId, Standing]: ...
+
+    async def newest(self, sources: Sequence[SourceId]) -> Mapping[SourceId, Backfill]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,10 +210,12 @@ class SourcesDesk:
     store: SourceStore
     table: SourceTable
     quarantine: Quarantine
+    keys: KeySets | None = None
     business: Clock
     wall: Clock
     new_id: NewId
     public_url: str
+    standings: Standings
 
     async def add(self, workspace: WorkspaceId, wanted: NewSource) -> AddedSource:
         if wanted.kind not in KINDS:
@@ -168,7 +226,12 @@ class SourcesDesk:
                 errors=[FieldError("body.kind", f"one of {kinds}")],
             )
         self._check_config(wanted)
+        if wanted.api_token is not None:
+            _check_token(wanted.kind, wanted.api_token)
         secret = wanted.secret
+        if secret is not None:
+            links = links_for(wanted.kind, wanted.domains)
+            secret = await self._fetched(wanted.kind, links, secret)
         if secret is None and REGISTRY[wanted.kind].we_issue:
             secret = self._new_secret(wanted.kind)
         if secret is not None and wanted.kind == SEGMENT:
@@ -186,6 +249,7 @@ class SourcesDesk:
             public=wanted.public,
             state=SourceState.ACTIVE if secret else SourceState.AWAITING_SECRET,
             secrets=(Secret(secret),) if secret else (),
+            role=await self._role(workspace, wanted, namespace),
             config=wanted.config,
             created_at=self.business.now(),
         )
@@ -206,18 +270,37 @@ class SourcesDesk:
         sources.sort(key=lambda source: (source.created_at, source.name))
         live = [source for source in sources if source.state is not SourceState.DELETED]
         seen = await self.store.seen([source.id for source in live])
-        return [self._shown(source, seen.get(source.id, Seen())) for source in live]
+        apis = await self._apis([source.id for source in live])
+        return [
+            self._shown(source, seen.get(source.id, Seen()), apis.get(source.id)) for source in live
+        ]
 
     async def show(self, workspace: WorkspaceId, ref: str) -> ShownSource:
         source = await self._find(workspace, ref)
         seen = await self.store.seen([source.id])
-        return self._shown(source, seen.get(source.id, Seen()))
+        apis = await self._apis([source.id])
+        return self._shown(source, seen.get(source.id, Seen()), apis.get(source.id))
+
+    async def _apis(self, sources: Sequence[SourceId]) -> Mapping[SourceId, ShownApi]:
+        jobs = await self.standings.newest(sources)
+        return {
+            source: ShownApi(
+                polled_at=each.polled_at,
+                pulled=each.pulled,
+                problem=each.problem,
+                to_tell=each.pending,
+                divergent=each.divergent,
+                backfill=shown_backfill(jobs[source]) if source in jobs else None,
+            )
+            for source, each in (await self.standings.standing(sources)).items()
+        }
 
     async def set_secret(self, workspace: WorkspaceId, ref: str, wanted: NewSecret) -> AddedSource:
         source = await self._find(workspace, ref)
         if wanted.secret is None and not REGISTRY[source.kind].we_issue:
             raise Problem(422, f"the secret of a {source.kind} source is issued by the vendor")
-        secret = wanted.secret or self._new_secret(source.kind)
+        given = wanted.secret or self._new_secret(source.kind)
+        secret = await self._fetched(source.kind, source.links, given)
         if source.kind == SEGMENT:
             await self._refuse_unusable_key(secret)
         lives = OLD_SECRET_LIVES
@@ -248,7 +331,19 @@ class SourcesDesk:
 
     async def set_api_token(self, workspace: WorkspaceId, ref: str, token: str | None) -> None:
         source = await self._find(workspace, ref)
+        if token is not None:
+            _check_token(source.kind, token)
         await self.store.set_api_token(source.id, token)
+
+    async def _fetched(self, kind: str, links: Links, secret: str) -> str:
+        """A secret that is an address stands for the vendor's keys at that address."""
+        if self.keys is None:
+            return secret
+        try:
+            return await self.keys.secret(kind, links, secret)
+        except KeysUnavailable as error:
+            wrong = FieldError("body.secret", str(error)[:500])
+            raise Problem(422, f"no keys: {error}"[:500], errors=[wrong]) from None
 
     def _new_secret(self, kind: str) -> str:
         if kind not in STANDARD_WEBHOOKS:
@@ -272,6 +367,17 @@ class SourcesDesk:
             wrong = FieldError("body.config", str(error)[:500])
             raise Problem(422, "the configuration cannot be used", errors=[wrong]) from None
 
+    async def _role(self, workspace: WorkspaceId, wanted: NewSource, namespace: str) -> Role:
+        if wanted.role is not None:
+            return wanted.role
+        neighbours = [
+            (source.kind, source.role)
+            for source in await self.store.all()
+            if (source.workspace, source.namespace) == (workspace, namespace)
+            and source.state is not SourceState.DELETED
+        ]
+        return default_role(wanted.kind, neighbours)
+
     async def _find(self, workspace: WorkspaceId, ref: str) -> Source:
         for source in await self.store.all():
             mine = source.workspace == workspace and source.state is not SourceState.DELETED
@@ -291,27 +397,41 @@ class SourcesDesk:
     def _url(self, source: Source) -> str:
         return self.public_url if source.kind == SEGMENT else f"{self.public_url}/in/{source.id}"
 
-    def _shown(self, source: Source, seen: Seen) -> ShownSource:
+    def _shown(self, source: Source, seen: Seen, api: ShownApi | None) -> ShownSource:
         return ShownSource(
             id=source.id,
             kind=source.kind,
             name=source.name,
             namespace=source.namespace,
+            role=source.role,
             url=self._url(source),
             domains=list(source.domains),
             public=source.public,
             state=source.state,
-            status=in_words(source, seen),
+            status=in_words(source, seen, self.business.now()),
             accepted=seen.accepted,
             refused=seen.refused,
             last_accepted_at=seen.accepted_at,
             last_refused_at=seen.refused_at,
             last_refused_because=seen.refused_because,
+            duplicates=seen.repeats,
+            dead=seen.dead,
+            last_dead_at=seen.dead_at,
+            last_dead_because=seen.dead_because,
+            usual_gap_seconds=seen.gap_seconds,
+            silent_since=seen.silent_since(self.business.now()),
             created_at=source.created_at,
+            api=api,
         )
 
 
-def in_words(source: Source, seen: Seen) -> str:
+def _check_token(kind: str, token: str) -> None:
+    why = wrong_token(kind, token)
+    if why is not None:
+        raise Problem(422, why, errors=[FieldError("body.api_token", why)])
+
+
+def in_words(source: Source, seen: Seen, now: dt.datetime) -> str:
     """One sentence that says what to do, where there is something to do."""
     match source.state:
         case SourceState.AWAITING_SECRET:
@@ -334,6 +454,17 @@ def in_words(source: Source, seen: Seen) -> str:
         )
     if seen.accepted_at is None:
         return "no delivery yet"
+    if seen.silent_since(now) is not None:
+        gap = dt.timedelta(seconds=round(seen.gap_seconds or 0))
+        return (
+            f"silent: nothing came since {seen.accepted_at:%Y-%m-%d %H:%M} UTC, and usually one "
+            f"comes every {gap}; look whether its webhook still exists there"
+        )
+    if seen.dead_at is not None and seen.dead_at >= seen.accepted_at:
+        return (
+            f"the last delivery was verified and could not be used: {seen.dead_because}; "
+            "see chappe dead-letters list"
+        )
     return f"works: the last delivery came {seen.accepted_at:%Y-%m-%d %H:%M} UTC"
 
 

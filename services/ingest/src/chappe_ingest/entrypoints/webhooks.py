@@ -12,6 +12,7 @@ from chappe.clock import Clock, monotonic
 from chappe.ids import SourceId, WorkspaceId
 from chappe_ingest import metrics
 from chappe_ingest.application.inlet import Delivered, Inlet, LogAway
+from chappe_ingest.application.key_sets import KeySets
 from chappe_ingest.application.quarantine import Quarantine
 from chappe_ingest.application.source_table import SourceTable
 from chappe_ingest.application.tally import Tally
@@ -48,6 +49,7 @@ class Webhooks:
     inlet: Inlet
     tally: Tally
     quarantine: Quarantine
+    keys: KeySets | None = None
     wall: Clock
     business: Clock
     buckets: rates.Buckets = field(default_factory=lambda: rates.Buckets(rates.SOURCE))
@@ -110,10 +112,13 @@ class Webhooks:
     ) -> verify.Verdict:
         """Once more with fresh secrets before the answer is no: they may have been rotated."""
         verdict = self._verdict(source, kind, request, body)
-        if verdict.verified or not await self.sources.refresh_if_old():
-            return verdict
-        again = self.sources.again(source.id)
-        return verdict if again is None else self._verdict(again, kind, request, body)
+        if not verdict.verified and await self.sources.refresh_if_old():
+            source = self.sources.again(source.id) or source
+            verdict = self._verdict(source, kind, request, body)
+        if not verdict.verified and self.keys is not None and await self.keys.renew(source):
+            source = self.sources.again(source.id) or source
+            verdict = self._verdict(source, kind, request, body)
+        return verdict
 
     def _verdict(self, source: Source, kind: Kind, request: Request, body: bytes) -> verify.Verdict:
         now = self.wall.now()
@@ -139,7 +144,7 @@ class Webhooks:
         except RecordTooLarge:
             self._count(source.kind, "too_large")
             return too_large(BODY_MAX_BYTES)
-        self.tally.accepted(source.id, self.business.now(), len(delivered))
+        self.tally.accepted(source.id, self.business.now(), len(delivered), verified=verified)
         self._count(source.kind, "accepted")
         return ACCEPTED
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from chappe.events import Event, Flags, Identifier, RawRecord
-from chappe_ingest.domain import consent
+from chappe.events import API_SOURCE, IMPORTED, Event, Flags, Identifier, RawRecord
+from chappe_ingest.domain import consent, marks
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.normalised import Fact, Normalised, event_id, is_historical
@@ -39,6 +39,9 @@ NAMES: Final = frozenset(
         "subscription.payment_failed",
     ]
 )
+ASKED: Final = frozenset({"privacy.erase_requested"})
+"""What our own API asks for; nobody may state it through ``/api/v1/events``."""
+
 CUSTOM: Final = re.compile(r"custom\.[a-z0-9_]{1,100}")
 
 _MAKERS: Final[dict[str, Callable[[str | None], Identifier | None]]] = {
@@ -67,7 +70,7 @@ def normalise(raw: RawRecord, links: Links) -> Normalised:
     warnings: list[str] = []
     body = Reader(parse(raw.body), warnings)
     name = body.text("name") or ""
-    if not may_be_stated(name):
+    if not may_be_stated(name) and name not in ASKED:
         raise Unreadable(f"no event that may be stated from outside: {name[:100]}")
     data = free_form(body.nested("data"), links)
     named = ids.distinct(
@@ -83,7 +86,7 @@ def normalise(raw: RawRecord, links: Links) -> Normalised:
         name=name,
         workspace=raw.workspace,
         source=raw.source,
-        source_event="api",
+        source_event=IMPORTED if marks.HISTORICAL in raw.headers else API_SOURCE,
         occurred_at=occurred_at,
         received_at=raw.received_at,
         identifiers=named,

@@ -16,12 +16,13 @@ from chappe.events import RawRecord
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain import verify as checks
 from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.normalised import Normalised
 from chappe_ingest.domain.reading import Json, Reader, Unreadable, parse, parse_any
 from chappe_ingest.domain.sources import bigcommerce_documents as documents
 from chappe_ingest.domain.sources import bigcommerce_notices as notices
 from chappe_ingest.domain.sources import standard_webhooks
 from chappe_ingest.domain.sources.bigcommerce_notices import Notice
-from chappe_ingest.domain.sources.shopify_facts import Meant, Told, not_understood, told
+from chappe_ingest.domain.sources.facts import Meant, not_understood, told
 
 VENDOR_HOSTS: Final = ("mybigcommerce.com", "bigcommerce.com")
 SECRET_HEADER: Final = "x-chappe-secret"  # noqa: S105 - the name of a header
@@ -44,6 +45,7 @@ SETUP: Final = (
     '{"scope": SCOPE, "destination": "{url}", "is_active": true}',
     f"The scopes: {', '.join(SCOPES)}.",
     f'A secret of your own does too: set it, and add "headers": {{"{SECRET_HEADER}": SECRET}}.',
+    "To ask for the rest: chappe sources api-token {name} --token STORE_HASH:ACCESS_TOKEN",
     "Add your shop's own domain, so that its links stay in your mails: --domain SHOP.example",
     "Change an order's status, then look at: chappe sources status {name}",
 )
@@ -87,7 +89,7 @@ _DOCUMENTS: Final[dict[str, Callable[[Notice, Reader], Meant]]] = {
 _PREFIX = re.compile(r"store/(?:channel/[0-9]+/)?|channel/[0-9]+/")
 
 
-def normalise(raw: RawRecord, links: Links) -> Told:
+def normalise(raw: RawRecord, links: Links) -> Normalised:
     """What the ids say; ``hydration`` is what to ask for to say it in full."""
     notice = _notice(raw, links)
     understand = _SCOPES.get(notice.scope)
@@ -96,7 +98,7 @@ def normalise(raw: RawRecord, links: Links) -> Told:
     return _told(notice, understand(notice))
 
 
-def hydrated(raw: RawRecord, document: bytes, links: Links) -> Told:
+def hydrated(raw: RawRecord, document: bytes, links: Links) -> Normalised:
     """As ``normalise``, with the API's answer to its hydration. Raises ``Unreadable``.
 
     For an answer that is empty or not of this thing the ids have to do.
@@ -135,7 +137,7 @@ def _notice(raw: RawRecord, links: Links) -> Notice:
     )
 
 
-def _told(notice: Notice, meant: Meant) -> Told:
+def _told(notice: Notice, meant: Meant) -> Normalised:
     return told(
         notice.raw,
         meant,

@@ -22,7 +22,7 @@ from chappe_ingest.domain.sources.bigcommerce_notices import (
     subscriber_key,
     transitions,
 )
-from chappe_ingest.domain.sources.shopify_facts import (
+from chappe_ingest.domain.sources.facts import (
     Happening,
     Meant,
     customer_of,

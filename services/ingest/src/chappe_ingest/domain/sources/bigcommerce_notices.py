@@ -12,13 +12,10 @@ from typing import Final
 from chappe.events import Identifier, RawRecord
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.normalised import ALARM, PAUSE_SOURCE, Effect, Hydration
 from chappe_ingest.domain.reading import Json, Reader, iso
-from chappe_ingest.domain.sources.shopify_facts import (
-    ALARM,
-    PAUSE_SOURCE,
-    Effect,
+from chappe_ingest.domain.sources.facts import (
     Happening,
-    Hydration,
     Meant,
     by_object,
     customer_of,

@@ -14,10 +14,9 @@ from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.normalised import Normalised
 from chappe_ingest.domain.reading import Json, Reader, Unreadable, clean_text, parse, parse_any
 from chappe_ingest.domain.sources import cloudevents_batch as batches
-from chappe_ingest.domain.sources import generic_facts as facts
+from chappe_ingest.domain.sources import facts, standard_webhooks
 from chappe_ingest.domain.sources import generic_shape as shape
-from chappe_ingest.domain.sources import standard_webhooks
-from chappe_ingest.domain.sources.generic_facts import Delivery
+from chappe_ingest.domain.sources.facts import Delivery
 from chappe_ingest.domain.verify import CANDIDATES_MAX, VERIFIED, Headers, Verdict, same, values
 
 VENDOR_HOSTS: Final = ()
@@ -131,7 +130,7 @@ def normalise(raw: RawRecord, links: Links) -> Normalised:
     if not meant.identifiers:
         delivery.note("names nobody: an e-mail, external_id or subject is missing")
     key = f"{event.id('source')} {event.id('id')}"
-    return facts.normalised(delivery, (meant,), key)
+    return delivery.told((meant,), key)
 
 
 def _is_binary(raw: RawRecord) -> bool:

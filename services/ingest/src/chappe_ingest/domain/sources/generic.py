@@ -4,7 +4,6 @@ With a mapping (``generic_config``) any payload will do. Without one the sender 
 ``{"type": "order.placed", "timestamp": …, "data": {…}}``, as Standard Webhooks suggests.
 """
 
-import dataclasses
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -14,13 +13,12 @@ from chappe_ingest.domain.kind import Verify
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.normalised import Normalised, Normaliser
 from chappe_ingest.domain.reading import Reader, Unreadable
-from chappe_ingest.domain.sources import generic_facts as facts
+from chappe_ingest.domain.sources import facts, standard_webhooks
 from chappe_ingest.domain.sources import generic_mapped as mapped
 from chappe_ingest.domain.sources import generic_shape as shape
 from chappe_ingest.domain.sources import generic_signatures as signatures
-from chappe_ingest.domain.sources import standard_webhooks
+from chappe_ingest.domain.sources.facts import Delivery
 from chappe_ingest.domain.sources.generic_config import Signature, headers_of, mapping_of
-from chappe_ingest.domain.sources.generic_facts import Delivery
 from chappe_ingest.domain.verify import (
     CANDIDATES_MAX,
     VERIFIED,
@@ -175,10 +173,10 @@ def _plain(raw: RawRecord, links: Links) -> Normalised:
     rest = {name: value for name, value in body.fields.items() if name not in envelope}
     data = body.nested("data") if inside else Reader(rest, warnings)
     people = {n: body.fields[n] for n in ("identifiers", "traits", "consent") if n in body.fields}
-    data = dataclasses.replace(data, fields={**people, **data.fields})
+    data = data.having({**people, **data.fields})
     at = delivery.at(body.time("timestamp", "occurred_at"), data.time("occurred_at", "created_at"))
     meant = shape.mean(delivery, shape.canonical(spoken), data, at=at)
     if not meant.identifiers:
         delivery.note("names nobody: an e-mail or external_id is missing")
     given = headers.id(*ID_HEADERS) or (body.id("id", "messageId") if inside else None)
-    return facts.normalised(delivery, (meant,), given or facts.body_hash(raw))
+    return delivery.told((meant,), given or facts.body_hash(raw))

@@ -24,10 +24,10 @@ from chappe_ingest.domain.reading import (
     parse_time,
     sortable,
 )
-from chappe_ingest.domain.sources import generic_facts as facts
+from chappe_ingest.domain.sources import facts
 from chappe_ingest.domain.sources import generic_shape as shape
+from chappe_ingest.domain.sources.facts import Delivery, Happening, Meant
 from chappe_ingest.domain.sources.generic_config import FieldMapping, Path, paths_of
-from chappe_ingest.domain.sources.generic_facts import Delivery, Happening, Meant
 
 FORM: Final = "application/x-www-form-urlencoded"
 FIELDS_MAX: Final = 500
@@ -58,7 +58,7 @@ def normalise(raw: RawRecord, links: Links, mapping: FieldMapping) -> Normalised
     if not names:
         delivery.note("not in the mapping's table of names; it is stored")
         return Normalised(delivery=key, warnings=tuple(warnings))
-    return facts.normalised(delivery, (_meant(told, names),), key)
+    return delivery.told((_meant(told, names),), key)
 
 
 def document(raw: RawRecord) -> Json:
@@ -140,7 +140,7 @@ def _meant(told: _Mapped, names: Sequence[str]) -> Meant:
     return Meant(
         happenings=tuple(_happening(told, name, data, identifiers) for name in names),
         identifiers=identifiers,
-        object=None if number is None else facts.ref(family, str(number), sortable_version),
+        object=None if number is None else facts.object_ref(family, str(number), sortable_version),
         traits=_traits(told),
         data=data,
     )
@@ -163,8 +163,8 @@ def _identifiers(told: _Mapped) -> tuple[Identifier, ...]:
     body = told.reader(told.mapping.identifiers)
     return ids.distinct(
         ids.external_id(body.id("external_id"), told.delivery.raw.namespace),
-        facts.email(body, "email"),
-        facts.phone(body, "phone"),
+        facts.email_of(body, "email"),
+        facts.phone_of(body, "phone"),
         ids.anonymous_id(body.id("anonymous_id")),
         _token_of(told, body, ids.CHECKOUT_TOKEN),
         _token_of(told, body, ids.CART_TOKEN),
@@ -216,12 +216,12 @@ def _data(told: _Mapped) -> Json:
 
 def _amount(told: _Mapped, value: object, currency: str | None) -> Json | None:
     if not told.mapping.minor_units:
-        return facts.money(value, currency)
+        return facts.money_of(value, currency)
     amount = decimal_of(value)
     if amount is None:
         return None
     digits = _MINOR_DIGITS.get(currency or "", 2)
-    return facts.money(amount.scaleb(-digits), currency)
+    return facts.money_of(amount.scaleb(-digits), currency)
 
 
 def _items(told: _Mapped, currency: str | None) -> Iterator[Json]:

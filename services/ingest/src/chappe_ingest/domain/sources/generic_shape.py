@@ -13,9 +13,8 @@ from chappe_ingest.domain import consent
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain.privacy import free_form
 from chappe_ingest.domain.reading import Json, Reader
-from chappe_ingest.domain.sources import api
-from chappe_ingest.domain.sources import generic_facts as facts
-from chappe_ingest.domain.sources.generic_facts import Delivery, Happening, Meant
+from chappe_ingest.domain.sources import api, facts
+from chappe_ingest.domain.sources.facts import Delivery, Happening, Meant
 
 NAMES: Final = api.NAMES | {"contact.deleted"}
 NAME_MAX_CHARS: Final = 100
@@ -117,7 +116,7 @@ def mean(
     return Meant(
         happenings=(Happening(name, at, str(once) if once is not None else None),),
         identifiers=named,
-        object=facts.ref(family, str(number), version) if number is not None else None,
+        object=facts.object_ref(family, str(number), version) if number is not None else None,
         traits=about.traits(),
         data=fields,
     )
@@ -145,8 +144,8 @@ class _Told:
         numbers += [each.id(*_EXTERNAL_IDS[:4], "id") for each in who]
         if self.name.startswith("contact."):
             numbers.append(data.id("id"))
-        emails = [facts.email(each, "email") for each in (data, *who)]
-        emails.append(facts.email(data, "customer_email", "user_email"))
+        emails = [facts.email_of(each, "email") for each in (data, *who)]
+        emails.append(facts.email_of(data, "customer_email", "user_email"))
         stated = (
             api.identifier(each.text("type"), each.text("value"))
             for each in data.rows("identifiers")
@@ -155,7 +154,7 @@ class _Told:
             *stated,
             ids.external_id(next((n for n in numbers if n is not None), None), space),
             next((each for each in emails if each is not None), None),
-            next((p for each in (data, *who) if (p := facts.phone(each, "phone"))), None),
+            next((p for each in (data, *who) if (p := facts.phone_of(each, "phone"))), None),
             ids.anonymous_id(data.id("anonymous_id", "anonymousId")),
             ids.token(ids.CHECKOUT_TOKEN, self.checkout),
             ids.token(ids.CART_TOKEN, self.cart),

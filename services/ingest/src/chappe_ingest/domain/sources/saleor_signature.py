@@ -2,8 +2,8 @@
 
 The JWS is compact with an empty payload, RS256, and ``b64: false`` (RFC 7797): what is signed is
 its header, a dot and the raw body. The keys are the shop's own, from
-``https://HOST/.well-known/jwks.json``, and are given to the source as its secret. The key's
-address in a delivery's headers is never followed.
+``https://HOST/.well-known/jwks.json``, and are the source's secret: pasted, or fetched from the
+address that an operator gave. The key's address in a delivery's headers is never followed.
 """
 
 import datetime as dt
@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias, cast
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from chappe_ingest.domain.key_sets import document_of
 from chappe_ingest.domain.reading import Json
 from chappe_ingest.domain.sources import generic_signatures as signatures
 from chappe_ingest.domain.verify import CANDIDATES_MAX, Headers, Verdict, values
@@ -49,7 +50,7 @@ def verify(body: bytes, headers: Headers, secrets: Sequence[str], now: dt.dateti
 @lru_cache(maxsize=64)
 def public_keys(secret: str) -> Keys:
     """The RSA keys of a JWKS, of one JWK or of PEM text, each with its ``kid`` if it has one."""
-    text = secret.strip()
+    text = document_of(secret)
     if text.startswith("-----BEGIN"):
         return tuple((None, key) for key in signatures.rsa_keys(text))
     if not text.startswith("{"):

@@ -382,4 +382,4 @@ def _custom(spoken: str) -> str:
 
 def _reserved(properties: Reader) -> Reader:
     fields = {name: value for name, value in properties.fields.items() if name in _OWN_TRAITS}
-    return dataclasses.replace(properties, fields=fields)
+    return properties.having(fields)

@@ -15,10 +15,11 @@ from chappe.events import RawRecord
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain import verify as checks
 from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.normalised import Normalised
 from chappe_ingest.domain.reading import Json, Reader, parse
 from chappe_ingest.domain.sources import shopify_orders as orders
 from chappe_ingest.domain.sources import shopify_people as people
-from chappe_ingest.domain.sources.shopify_facts import Meant, Told, not_understood, told
+from chappe_ingest.domain.sources.facts import Meant, not_understood, told
 from chappe_ingest.domain.sources.shopify_reading import Delivery, header
 
 VENDOR_HOSTS: Final = (
@@ -110,7 +111,7 @@ _TOPICS: Final[dict[str, _Topic]] = {
 }
 
 
-def normalise(raw: RawRecord, links: Links) -> Told:
+def normalise(raw: RawRecord, links: Links) -> Normalised:
     """The facts of one webhook; a topic that we do not know gives none, and a warning."""
     topic = (header(raw, "topic") or "").strip().lower()
     warnings: list[str] = []

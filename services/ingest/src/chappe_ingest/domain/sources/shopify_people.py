@@ -4,12 +4,9 @@ from typing import Final, cast
 
 from chappe.events import Identifier
 from chappe_ingest.domain import identifiers as ids
+from chappe_ingest.domain.normalised import ALARM, ERASE_SHOP, PAUSE_SOURCE, Effect
 from chappe_ingest.domain.reading import Json, Reader, iso
-from chappe_ingest.domain.sources.shopify_facts import (
-    ALARM,
-    ERASE_SHOP,
-    PAUSE_SOURCE,
-    Effect,
+from chappe_ingest.domain.sources.facts import (
     Happening,
     Meant,
     customer_of,

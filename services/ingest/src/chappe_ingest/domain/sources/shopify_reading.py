@@ -8,12 +8,7 @@ from chappe.events import Identifier, RawRecord
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.reading import Json, Reader, iso, parse_time
-from chappe_ingest.domain.sources.shopify_facts import (
-    by_object,
-    customer_of,
-    happened_at,
-    some,
-)
+from chappe_ingest.domain.sources.facts import by_object, customer_of, happened_at, some
 
 _CONSENT_STATES: Final = {
     "subscribed": "subscribed",

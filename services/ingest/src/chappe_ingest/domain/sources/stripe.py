@@ -18,18 +18,12 @@ from chappe.events import RawRecord
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain import verify as checks
 from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.normalised import Hydration, Normalised
 from chappe_ingest.domain.reading import Json, Reader, Unreadable, parse
+from chappe_ingest.domain.sources import stripe_asking as asking
 from chappe_ingest.domain.sources import stripe_billing as billing
 from chappe_ingest.domain.sources import stripe_payments as payments
-from chappe_ingest.domain.sources.shopify_facts import (
-    Happening,
-    Hydration,
-    Meant,
-    Told,
-    not_understood,
-    object_ref,
-    told,
-)
+from chappe_ingest.domain.sources.facts import Happening, Meant, not_understood, object_ref, told
 from chappe_ingest.domain.sources.stripe_reading import Delivery, by_reference, customer_named
 
 VENDOR_HOSTS: Final = (
@@ -64,6 +58,7 @@ SETUP: Final = (
     "Choose 'Webhook endpoint' and paste this URL: {url}",
     "Reveal the 'Signing secret', which begins with whsec_.",
     "Give it to Chappe: chappe sources set-secret {name} --secret whsec_…",
+    "For a session's items: chappe sources api-token {name} --token rk_live_… (docs)",
     "A custom Checkout domain stays in your mails with: --domain CHECKOUT.example",
     "Send a test event, then look at: chappe sources status {name}",
 )
@@ -101,22 +96,34 @@ _TYPES: Final[dict[str, _Type]] = {
 }
 
 
-def normalise(raw: RawRecord, links: Links) -> Told:
+def normalise(raw: RawRecord, links: Links) -> Normalised:
     """The facts of one event; a type that we do not know gives none, and a warning.
 
-    A thin event has the object's address alone: it asks for a hydration.
+    A thin event has the object's address alone, a session none of its items, a subscription of
+    its customer the id: those ask for a hydration.
     """
     event, warnings = _event(raw)
     related = event.nested("related_object")
     if "data" not in event.fields and related.id("id") is not None:
         return _thin(raw, event, related)
-    return _understood(raw, event, event.nested("data").nested("object"), links, warnings)
+    about = event.nested("data").nested("object")
+    understood = _understood(raw, event, about, links, warnings)
+    if not understood.facts:
+        return understood
+    return dataclasses.replace(understood, hydration=asking.question(_type(event), about))
 
 
-def hydrated(raw: RawRecord, document: bytes, links: Links) -> Told:
-    """As ``normalise``, with the object that the API answered. Raises ``Unreadable``."""
+def hydrated(raw: RawRecord, document: bytes, links: Links) -> Normalised:
+    """As ``normalise``, with what the API answered. Raises ``Unreadable``.
+
+    For a snapshot it adds to the object as it was then; for a thin event it is the object.
+    """
     event, warnings = _event(raw)
-    return _understood(raw, event, Reader(parse(document), warnings), links, warnings)
+    answer = parse(document)
+    if "data" not in event.fields:
+        return _understood(raw, event, Reader(answer, warnings), links, warnings)
+    about = asking.filled(event.nested("data").nested("object"), answer)
+    return _understood(raw, event, about, links, warnings)
 
 
 def _event(raw: RawRecord) -> tuple[Reader, list[str]]:
@@ -129,7 +136,7 @@ def _event(raw: RawRecord) -> tuple[Reader, list[str]]:
 
 def _understood(
     raw: RawRecord, event: Reader, about: Reader, links: Links, warnings: list[str]
-) -> Told:
+) -> Normalised:
     kind = _type(event)
     understand = _TYPES.get(kind)
     if understand is None:
@@ -151,7 +158,7 @@ def _understood(
     )
 
 
-def _thin(raw: RawRecord, event: Reader, related: Reader) -> Told:
+def _thin(raw: RawRecord, event: Reader, related: Reader) -> Normalised:
     """What can be said of a thin event without asking: which object, and of whom when it is one."""
     kind = _type(event)
     if kind not in _TYPES:

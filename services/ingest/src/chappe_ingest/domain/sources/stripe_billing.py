@@ -6,7 +6,7 @@ from typing import Final
 from chappe.events import Identifier
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain.reading import Json, Reader, decimal_of, iso
-from chappe_ingest.domain.sources.shopify_facts import (
+from chappe_ingest.domain.sources.facts import (
     Happening,
     Meant,
     email_of,

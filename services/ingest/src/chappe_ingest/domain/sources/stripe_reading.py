@@ -10,13 +10,7 @@ from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.privacy import free_form
 from chappe_ingest.domain.reading import Json, Reader
-from chappe_ingest.domain.sources.shopify_facts import (
-    by_object,
-    customer_of,
-    happened_at,
-    money,
-    some,
-)
+from chappe_ingest.domain.sources.facts import by_object, customer_of, happened_at, money, some
 
 _NO_DECIMALS: Final = frozenset(
     {

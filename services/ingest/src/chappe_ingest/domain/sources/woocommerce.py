@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import hmac
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias, cast
 from urllib.parse import parse_qsl
 
@@ -20,10 +20,11 @@ from chappe.events import RawRecord
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain import verify as checks
 from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.normalised import Normalised, Normaliser
 from chappe_ingest.domain.reading import Json, Reader, Unreadable, clean_text, parse
 from chappe_ingest.domain.sources import woocommerce_cartflows as cartflows
 from chappe_ingest.domain.sources import woocommerce_shop as shop
-from chappe_ingest.domain.sources.shopify_facts import Meant, Told, not_understood, told
+from chappe_ingest.domain.sources.facts import Meant, not_understood, told
 
 VENDOR_HOSTS: Final[tuple[str, ...]] = ()
 """Every shop is on a host of its own: ``--domain``."""
@@ -49,6 +50,7 @@ SETUP: Final = (
     "Change a test order's status, then look at: chappe sources status {name}",
 )
 
+META_KEY_CHARS_MAX: Final = 255
 PING: Final = "webhook_id"
 FIELDS_MAX: Final = 100
 _SIGNATURE: Final = "x-wc-webhook-signature"
@@ -66,13 +68,40 @@ _TOPICS: Final[dict[str, _Topic]] = {
 }
 
 
-def normalise(raw: RawRecord, links: Links) -> Told:
+def normalise(raw: RawRecord, links: Links) -> Normalised:
     """The facts of one webhook; a ping, a draft or a topic that we do not know gives none."""
+    return _normalise(raw, links, shop.CONSENT_KEYS, shop.LOCALE_KEYS)
+
+
+def make_normaliser(config: Mapping[str, Any]) -> Normaliser:
+    """``{"consent_key": …, "locale_key": …}``: the ``meta_data`` that a plugin writes them into.
+
+    Raises ``ValueError`` on anything else.
+    """
+    unknown = sorted(set(config) - {"consent_key", "locale_key", "loopback"})
+    if unknown:
+        raise ValueError(f"{unknown[0][:80]}: only consent_key and locale_key are understood")
+    for name, key in config.items():
+        if not isinstance(key, str) or not 0 < len(key) <= META_KEY_CHARS_MAX:
+            raise ValueError(f"{name}: the key of an entry of meta_data is expected")
+    consent_key, locale_key = config.get("consent_key"), config.get("locale_key")
+    consent_keys = (consent_key,) if consent_key else shop.CONSENT_KEYS
+    locale_keys = (locale_key,) if locale_key else shop.LOCALE_KEYS
+
+    def understand(raw: RawRecord, links: Links) -> Normalised:
+        return _normalise(raw, links, consent_keys, locale_keys)
+
+    return understand
+
+
+def _normalise(
+    raw: RawRecord, links: Links, consent_keys: tuple[str, ...], locale_keys: tuple[str, ...]
+) -> Normalised:
     warnings: list[str] = []
     fields = form(raw.body)
     if fields is not None and is_ping(fields):
         warnings.append("a ping: WooCommerce made the webhook")
-        return Told(delivery=_delivery(raw, "ping", None), warnings=tuple(warnings))
+        return Normalised(delivery=_delivery(raw, "ping", None), warnings=tuple(warnings))
     body = Reader(parse(raw.body) if fields is None else fields, warnings)
     if cartflows.is_cart(body.fields):
         return _cart(raw, body, links)
@@ -83,11 +112,20 @@ def normalise(raw: RawRecord, links: Links) -> Told:
     understand = _TOPICS.get(topic)
     if understand is None:
         return not_understood(f"the topic {topic or '(none)'}", key, warnings)
-    meant = understand(shop.Delivery(raw=raw, topic=topic, body=body, links=links))
+    meant = understand(
+        shop.Delivery(
+            raw=raw,
+            topic=topic,
+            body=body,
+            links=links,
+            consent_keys=consent_keys,
+            locale_keys=locale_keys,
+        )
+    )
     return told(raw, meant, source_event=topic, test=False, delivery=key, warnings=warnings)
 
 
-def _cart(raw: RawRecord, body: Reader, links: Links) -> Told:
+def _cart(raw: RawRecord, body: Reader, links: Links) -> Normalised:
     """Never verified: whoever knows the address can have sent it."""
     unverified = msgspec.structs.replace(raw, verified=False)
     return told(

@@ -13,7 +13,7 @@ from chappe.events import RawRecord
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.reading import Json, Reader
-from chappe_ingest.domain.sources.shopify_facts import (
+from chappe_ingest.domain.sources.facts import (
     NOTHING,
     Happening,
     Meant,

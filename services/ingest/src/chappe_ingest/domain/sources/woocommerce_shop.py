@@ -14,7 +14,7 @@ from chappe.events import Identifier, RawRecord
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.reading import Json, Reader, decimal_of, iso
-from chappe_ingest.domain.sources.shopify_facts import (
+from chappe_ingest.domain.sources.facts import (
     NOTHING,
     Happening,
     Meant,
@@ -36,15 +36,19 @@ _NO: Final = frozenset({"unsubscribed"})
 
 CONSENT_KEYS: Final = ("chappe_marketing_consent", "_chappe_marketing_consent")
 """Core has no field for consent: a theme or plugin writes one of these into ``meta_data``."""
-_LOCALE_KEYS: Final = ("wpml_language", "chappe_locale")
+LOCALE_KEYS: Final = ("wpml_language", "chappe_locale")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
+    """``consent_keys`` and ``locale_keys``: where in ``meta_data`` this shop keeps the two."""
+
     raw: RawRecord
     topic: str
     body: Reader
     links: Links
+    consent_keys: tuple[str, ...] = CONSENT_KEYS
+    locale_keys: tuple[str, ...] = LOCALE_KEYS
 
     def at(self, *candidates: dt.datetime | None) -> dt.datetime:
         return happened_at(self.raw, *candidates)
@@ -61,7 +65,7 @@ def order(delivery: Delivery) -> Meant:
         happenings=tuple(_transitions(delivery, number, status)),
         identifiers=_buyer(delivery, number),
         object=object_ref("order", number, modified),
-        traits=_order_traits(body, delivery.at(created, modified)),
+        traits=_order_traits(delivery, delivery.at(created, modified)),
         data=_order_data(delivery, number, status),
     )
 
@@ -130,14 +134,15 @@ def _buyer(delivery: Delivery, number: str | None) -> tuple[Identifier, ...]:
     )
 
 
-def _order_traits(body: Reader, at: dt.datetime) -> Json:
+def _order_traits(delivery: Delivery, at: dt.datetime) -> Json:
+    body = delivery.body
     billing, shipping = body.nested("billing"), body.nested("shipping")
-    consent = _consent(body, at)
+    consent = _consent(delivery, at)
     return some(
         first_name=_words(billing, "first_name") or _words(shipping, "first_name"),
         last_name=_words(billing, "last_name") or _words(shipping, "last_name"),
         country=billing.text("country") or shipping.text("country"),
-        locale=_meta(body, _LOCALE_KEYS),
+        locale=_meta(body, delivery.locale_keys),
         consent=consent,
     )
 
@@ -201,10 +206,10 @@ def customer(delivery: Delivery) -> Meant:
             first_name=_words(body, "first_name") or _words(billing, "first_name"),
             last_name=_words(body, "last_name") or _words(billing, "last_name"),
             country=billing.text("country") or body.nested("shipping").text("country"),
-            locale=_meta(body, _LOCALE_KEYS),
+            locale=_meta(body, delivery.locale_keys),
             is_paying_customer=body.flag("is_paying_customer"),
             created_at=iso(created) if created else None,
-            consent=_consent(body, delivery.at(modified, created)),
+            consent=_consent(delivery, delivery.at(modified, created)),
         ),
         data={"customer_id": number, "role": role or None},
     )
@@ -244,8 +249,8 @@ def _meta(body: Reader, keys: tuple[str, ...]) -> str | None:
     return None
 
 
-def _consent(body: Reader, at: dt.datetime) -> Json | None:
-    said = (_meta(body, CONSENT_KEYS) or "").strip().lower()
+def _consent(delivery: Delivery, at: dt.datetime) -> Json | None:
+    said = (_meta(delivery.body, delivery.consent_keys) or "").strip().lower()
     if said in _YES:
         return {"email": {"state": "subscribed", "at": iso(at)}}
     if said in _NO:
