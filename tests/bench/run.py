@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import conditions
 import edge
 import path
 from harness import ROOT, machine
@@ -23,6 +24,7 @@ def benches() -> dict[str, Bench]:
         "latency": lambda: path.latency("embedded", CHAPPE_KAFKA_BOOTSTRAP=""),
         "burst": lambda: path.burst("embedded", CHAPPE_KAFKA_BOOTSTRAP=""),
         "edge": lambda: edge.measure(None),
+        "conditions": conditions.measure,
     }
     kafka = os.environ.get("CHAPPE_KAFKA_BOOTSTRAP")
     if kafka:

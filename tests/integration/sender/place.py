@@ -49,6 +49,7 @@ from chappe.settings import Settings
 from chappe.shards import unwrap, wrap
 from chappe.tokens import Tokens, Vault
 from chappe_sender import bootstrap
+from chappe_sender.domain.domain_check import Names
 from tests.unit.sender.scripted_smtp import Script, ScriptedServer, scripted
 
 PARTITIONS = 4
@@ -62,7 +63,7 @@ class: CLASS
 topic: offers
 ---
 <p>Hello {{ contact.first_name }}, <a href="https://shop.example/cart">your cart</a>
-<a href="{{ unsubscribe_url }}">Leave</a></p>
+<a href="{{ unsubscribe_url }}">Leave</a> {{ brand.address }}</p>
 """
 MARKETING = PAGE.replace("CLASS", "marketing")
 TRANSACTIONAL = PAGE.replace("CLASS", "transactional")
@@ -238,12 +239,23 @@ async def sender_at(
     broker: MemoryBroker | None = None,
     evidence: Evidence | None = None,
     delivery: str = "live",
+    outbound_loopback: bool = False,
+    bounce_domain: str | None = None,
+    names: Names | None = None,
+    delivery_allow: str | None = None,
 ) -> AsyncGenerator[Place]:
     """A running sender; killed, not stopped, at the end of the block."""
     broker = broker or MemoryBroker(PARTITIONS)
     tokens = Tokens(SECRET)
     context = Context(
-        settings=Settings.model_validate({"delivery": delivery}),
+        settings=Settings.model_validate(
+            {
+                "delivery": delivery,
+                "delivery_allow": delivery_allow,
+                "outbound_loopback": outbound_loopback,
+                "bounce_domain": bounce_domain,
+            }
+        ),
         pool=pool,
         broker=broker,
         business=clock,
@@ -258,7 +270,7 @@ async def sender_at(
         exclusive=True,
         evidence=evidence,
     )
-    async with bootstrap.sender(context) as service:
+    async with bootstrap.sender(context, names) as service:
         transport = httpx.ASGITransport(app=service.app)
         headers = {"Authorization": f"Bearer {TOKEN}"}
         async with httpx.AsyncClient(

@@ -260,6 +260,21 @@ async def test_an_undecodable_record_becomes_a_dead_letter_with_its_reason(
     assert "not a record of ours" in row["reason"]
 
 
+async def test_a_dead_letter_goes_after_fourteen_days_and_not_before(
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    toy = Toy()
+    async with running(toy, log, pool, clock) as runner:
+        await log.append(EVENTS, [Outgoing(3, b"k", b"no json"), record(3, "fine")])
+        await until(lambda: toy.applied == ["fine"])
+        clock.advance(dt.timedelta(days=13, hours=23))
+        await runner.forget()
+        assert await pool.fetchval("SELECT count(*) FROM toy.dead_letter") == 1
+        clock.advance(dt.timedelta(hours=2))
+        await runner.forget()
+        assert await pool.fetchval("SELECT count(*) FROM toy.dead_letter") == 0
+
+
 async def test_a_timer_fires_only_after_what_was_in_the_log_when_it_was_due(
     log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:

@@ -23,7 +23,7 @@ from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.source import OLD_SECRET_LIVES, Secret, Source, SourceState
 from chappe_ingest.domain.sources.saleor_signature import public_keys
 from chappe_ingest.entrypoints.front import Front
-from chappe_ingest.entrypoints.sources_api import NewSecret, SourcesDesk, Standings
+from chappe_ingest.entrypoints.sources_api import Erasings, NewSecret, SourcesDesk, Standings
 from chappe_ingest.entrypoints.webhooks import Webhooks
 from tests.unit.ingest.door import Door
 from tests.unit.ingest.shop import NOW
@@ -225,6 +225,7 @@ def desk(place: World) -> SourcesDesk:
         new_id=str,
         public_url="https://c.example",
         standings=cast("Standings", Nobody()),
+        erasings=cast("Erasings", Nobody()),
     )
 
 

@@ -10,13 +10,18 @@ from pydantic import BaseModel
 
 from chappe.journey import (
     JourneyInvalidError,
+    cadence,
     canonical_json,
     journey_schema,
     read_journey,
+    rules,
     stored_journey,
+    triggers,
+    waits,
 )
 from chappe.journey import conditions as conditions_module
 from chappe.journey import definition as definition_module
+from chappe.journey import steps as steps_module
 from chappe.journey.reading import FILE_BYTES_MAX
 from chappe.journey.values import Strict
 from chappe_recipes import recipes
@@ -46,6 +51,7 @@ steps:
   - send: {template: cart-3-coupon}
 """
 
+LANGUAGE = (cadence, rules, steps_module, triggers, waits)
 HEAD = "schema: 1\njourney: j\ntrigger: {event: order.placed}\n"
 
 
@@ -126,8 +132,8 @@ steps:
         "j.yaml:8:12: steps[2].wait.for.event: is required",
         "j.yaml:8:18: steps[2].wait.for.evnt: unknown key, did you mean 'event'?",
         (
-            "j.yaml:9:5: steps[3]: should be a step: one of send, wait, branch, exit, goto,"
-            " did you mean 'send'?"
+            "j.yaml:9:5: steps[3]: should be a step: one of send, wait, branch, split, update,"
+            " webhook, notify, goal, start_journey, exit, goto, did you mean 'send'?"
         ),
         "j.yaml:10:14: steps[4].branch[0].then: is required",
         "j.yaml:10:49: steps[4].branch[0].when.times.exacty: unknown key, did you mean 'exactly'?",
@@ -217,7 +223,7 @@ def test_the_schema_knows_every_key() -> None:
     schema = journey_schema()
     assert schema["$schema"].startswith("https://json-schema.org/")
     assert set(schema["properties"]) == {
-        *("schema", "journey", "title", "trigger", "entry", "exit", "goal", "steps")
+        *("schema", "journey", "title", "trigger", "entry", "exit", "goal", "cadence", "steps")
     }
 
 
@@ -250,10 +256,12 @@ def test_every_mapping_of_the_language_can_suggest_its_keys() -> None:
 
     models = {
         model
-        for module in (definition_module, conditions_module)
+        for module in (definition_module, conditions_module, *LANGUAGE)
         for model in vars(module).values()
         if isinstance(model, type) and issubclass(model, Strict) and model is not Strict
+        if not model.__name__.startswith("_")
     }
     known: set[type[BaseModel]] = {*_KEYS_UNDER.values()}
     missing = {model.__name__ for model in models - known}
-    assert missing == {"Journey", "Comparison"}, "these two are what is left when no key fits"
+    whole = {"Journey", "JourneySettings"}
+    assert missing == {*whole, "Comparison"}, "what is left when no key fits"

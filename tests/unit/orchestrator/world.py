@@ -1,7 +1,7 @@
 """One contact, a hand on the clock, and everything the core asked for."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -9,8 +9,9 @@ import msgspec
 from chappe.clock import UTC
 from chappe.events import Cancel, Decision, Event, Flags, Identifier, Send
 from chappe.ids import ContactId, EventId, MessageId, SourceId, WorkspaceId
-from chappe.journey import Pinned, Program, compile_program, read_journey
+from chappe.journey import JourneySettings, Pinned, Program, compile_program, read_journey
 from chappe_orchestrator.domain import (
+    Call,
     Contact,
     Enrollment,
     Input,
@@ -23,6 +24,8 @@ from chappe_orchestrator.domain import (
     keys_wanted,
     step,
 )
+from chappe_orchestrator.domain.journeys import policy_of
+from chappe_orchestrator.domain.state import KeysWantedError
 from chappe_recipes import recipe
 
 ZOE = ContactId("c_zoe")
@@ -40,6 +43,12 @@ def program(yaml: str, version: int = 1, *, marketing: bool = True) -> Program:
     return compile_program(journey, version=version, templates=pinned)
 
 
+def small(trigger: str, steps: str, more: str = "", *, name: str = "j", **how: Any) -> Program:
+    """A journey of one trigger and a few steps, in the short form of YAML."""
+    text = f"schema: 1\njourney: {name}\ntrigger: {trigger}\n{more}\nsteps: {steps}\n"
+    return program(text, **how)
+
+
 def shipped(name: str) -> Program:
     """A recipe as it ships."""
     return program(recipe(name).journey)
@@ -48,8 +57,15 @@ def shipped(name: str) -> Program:
 class World:
     """Applies events and fires timers to one contact, storing it as JSON in between."""
 
-    def __init__(self, *programs: Program, journeys: Journeys | None = None) -> None:
-        self.journeys = journeys or arrange(programs)
+    def __init__(
+        self,
+        *programs: Program,
+        journeys: Journeys | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        policy = policy_of(JourneySettings.model_validate(settings or {}))
+        self.journeys = journeys or arrange(programs, policy=policy)
+        self.policy = policy
         self.now = NINE
         self.profile = msgspec.json.encode(Profile())
         self.enrollments: dict[str, bytes] = {}
@@ -57,6 +73,9 @@ class World:
         self.timers: set[Timer] = set()
         self.commands: list[Send | Cancel] = []
         self.decisions: list[Decision] = []
+        self.facts: list[Event] = []
+        self.calls: list[Call] = []
+        self.dropped: list[str] = []
         self._events = 0
 
     # -- what happens ---------------------------------------------------------------------------
@@ -102,6 +121,26 @@ class World:
         """Let time pass, hop by hop to each timer."""
         self.until(self.now + dt.timedelta(**by))
 
+    def at(self, instant: str) -> None:
+        """Let time pass until this instant."""
+        self.until(dt.datetime.fromisoformat(instant).astimezone(UTC))
+
+    def publish(self, *programs: Program, paused: tuple[str, ...] = ()) -> None:
+        """Other journeys from now on, beside the versions that somebody may be inside."""
+        held = [*self.journeys.programs.values(), *programs]
+        self.journeys = arrange(held, paused=paused, policy=self.policy)
+
+    def pause(self, *names: str) -> None:
+        """Pause these journeys, and no others."""
+        self.publish(paused=names)
+
+    def resume(self) -> None:
+        """Let everybody go on whom a pause held."""
+        self.publish()
+        for one in self.active():
+            if one.held and one.due_at is not None:
+                self.apply(Timer(one.due_at, one.id, one.token))
+
     def until(self, end: dt.datetime) -> None:
         while due := sorted(timer for timer in self.timers if timer.due_at <= end):
             self.now = max(self.now, due[0].due_at)
@@ -117,10 +156,20 @@ class World:
             self.apply(timer)
 
     def apply(self, *inputs: Input) -> None:
-        state = self._load(inputs)
+        more: set[Key] = set()
+        while True:
+            try:
+                self._take_step(inputs, more)
+            except KeysWantedError as wanted:
+                more.add(wanted.key)
+            else:
+                return
+
+    def _take_step(self, inputs: tuple[Input, ...], more: set[Key]) -> None:
+        state = self._load(inputs, more)
         state, effects = step(state, inputs, now=self.now, journeys=self.journeys)
         self.profile = msgspec.json.encode(state.profile)
-        for changed in effects.enrollments_changed:
+        for changed in [one for one in state.enrollments if one in effects.enrollments_changed]:
             self.enrollments[changed] = msgspec.json.encode(state.enrollments[changed])
         for key in effects.keys_changed:
             self.keys[key] = state.keys[key]
@@ -128,13 +177,14 @@ class World:
         self.timers |= set(effects.timers_set)
         self.commands += [c for c in effects.commands if isinstance(c, Send | Cancel)]
         self.decisions += effects.decisions
+        self.facts += effects.events
+        self.calls += effects.calls
+        self.dropped += effects.calls_dropped
 
-    def _load(self, inputs: tuple[Input, ...]) -> Contact:
+    def _load(self, inputs: tuple[Input, ...], more: Collection[Key] = ()) -> Contact:
         wanted = {
-            key
-            for one in inputs
-            if isinstance(one, Event)
-            for key in keys_wanted(one, self.journeys)
+            *more,
+            *(key for one in inputs for key in keys_wanted(one, self.journeys)),
         }
         return Contact(
             id=ZOE,
@@ -146,6 +196,7 @@ class World:
                 for key, mark in self.keys.items()
                 if key in wanted
             },
+            read_keys=wanted,
         )
 
     # -- what came of it ------------------------------------------------------------------------

@@ -31,8 +31,9 @@ class BlockedLedger:
         lagging: Iterable[int],
         now: dt.datetime,
         wall: dt.datetime,
-        capture: bool,
         limit: int,
+        only: Sequence[str] | None = None,
+        closed: Sequence[str] = (),
     ) -> list[Claimed]:
         self.looks += 1
         if self.looks > 1:

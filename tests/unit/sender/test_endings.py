@@ -71,14 +71,17 @@ def test_what_is_wrong_with_our_route_is_not_held_against_the_message(stage: Sta
         ("552 5.2.2 full", "mailbox_full", False),
         ("550 5.1.10 null mx", "bad_domain", False),
         ("550 5.7.1 blocked", "policy", False),
-        ("550 5.1.7 bad sender", "unknown", False),
+        ("550 5.1.7 bad sender", "reputation", False),
+        ("550 5.7.1 user unknown", "invalid_recipient", True),
+        ("554 5.7.1 message rejected as spam", "spam", False),
         ("550 no", "unknown", False),
     ],
 )
 def test_only_a_dead_address_is_suppressed(text: str, bounce_class: str, suppress: bool) -> None:
     made = end(refused(text))
     assert (made.state, made.reason, made.suppress) == (State.BOUNCED, bounce_class, suppress)
-    assert made.data["permanent"] is suppress
+    # That a domain is dead is not believed at the first look.
+    assert made.data["permanent"] is (suppress or bounce_class == "bad_domain")
 
 
 def test_a_4xx_never_suppresses_whatever_it_says() -> None:

@@ -27,7 +27,7 @@ def text(source: str, **values: Any) -> str:
 
 
 def test_values_are_escaped_in_html_and_plain_in_text_and_subject() -> None:
-    shown = page("<p>{{ contact.name }}</p>", "For {{ contact.name }}", contact={"name": "<b>&"})
+    shown = page("<p>{{ contact.name }}</p>", "For {{ contact.name | default: ''you'' }}", contact={"name": "<b>&"})
     assert "<p>&lt;b&gt;&amp;</p>" in shown.html
     assert shown.subject == "For <b>&"
     assert "<b>&" in shown.text
@@ -132,4 +132,25 @@ def test_a_template_cannot_grow_without_bound(source: str) -> None:
 
 def test_an_empty_subject_is_a_failure() -> None:
     with pytest.raises(RenderFailed, match="subject"):
-        page("<p>x</p>", "{{ contact.nothing }}")
+        page("<p>x</p>", "{% unless contact.quiet %}x{% endunless %}", contact={"quiet": True})
+
+
+def test_dates_are_told_in_the_contacts_own_zone() -> None:
+    contact = {"timezone": "America/New_York"}
+    shown = page("<p>{{ event.at | date: '%H:%M' }}</p>", contact=contact,
+                 event={"at": "2026-11-22T09:30:00Z"})  # fmt: skip
+    assert "<p>04:30</p>" in shown.html
+
+
+def test_the_lines_of_a_cart_are_drawn_escaped_and_with_links_of_ours() -> None:
+    items = [
+        {"title": "<Mug>", "quantity": 2, "price": TOTAL, "url": "https://shop.example/mug",
+         "image_url": "javascript:x"},
+        "not a line",
+    ]  # fmt: skip
+    shown = page("<div>{{ event.items | products }}</div>", event={"items": items}, locale="en")
+    assert ">&lt;Mug&gt;</a>" in shown.html
+    assert "€1,234.50" in shown.html
+    assert "javascript" not in shown.html
+    assert "https://t.example/c/" in shown.html
+    assert "- <Mug> (× 2)" in shown.text

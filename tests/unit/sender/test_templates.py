@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from chappe_sender.adapters.compiler import publish
+from chappe_sender.adapters.compiler import examine, publish
 from chappe_sender.domain.markup import LINK_END, LINK_START, LINK_TARGET
 from chappe_sender.domain.template import MessageClass, Problem, TemplateError
 
@@ -15,7 +15,7 @@ class: marketing
 topic: offers
 ---
 """
-LEAVE = '<a href="{{ unsubscribe_url }}">Leave</a>'
+LEAVE = '<a href="{{ unsubscribe_url }}">Leave</a> {{ brand.address }}'
 
 
 def mjml(body: str, head: str = HEAD) -> str:
@@ -60,28 +60,28 @@ def test_the_closest_language_is_chosen() -> None:
 
 def test_liquid_between_components_and_table_rows_stays_where_it_was() -> None:
     body = (
-        "{% if event.total.amount < 20 %}small{% endif %}</mj-text><mj-table>"
+        "{% if event.items.size < 20 %}small{% endif %}</mj-text><mj-table>"
         "{% for item in event.items %}<tr><td>{{ item.title }}</td></tr>{% endfor %}"
         "</mj-table><mj-text>"
     )
     page = publish("cart", {"cart.mjml": mjml(body)}).variants[""].html
     loop = page[page.index("{% for") : page.index("{% endfor %}")]
     assert "{{ item.title }}" in loop
-    assert "{% if event.total.amount < 20 %}small{% endif %}" in page
+    assert "{% if event.items.size < 20 %}small{% endif %}" in page
 
 
 def test_links_are_numbered_and_ours_are_left_alone() -> None:
     body = (
         '<a href="https://shop.example/?a=1&amp;b=2">s</a> <a href="{{ event.checkout_url }}">c</a>'
-        '<a href="mailto:a@b.example">m</a> <a href="tel:+33">t</a> <a href="http://old.example">o</a>'
+        '<a href="mailto:a@b.example">m</a> <a href="tel:+33">t</a> <a href="http://localhost/">o</a>'
         '<a href="{{ preferences_url }}">p</a>'
     )
     variant = publish("cart", {"cart.mjml": mjml(body)}).variants[""]
-    assert variant.links == ("https://shop.example/?a=1&b=2", "{{ event.checkout_url }}")
+    local = "http://localhost/"
+    assert variant.links == ("https://shop.example/?a=1&b=2", "{{ event.checkout_url }}", local)
     marked = re.findall(f"{LINK_START}(\\d+){LINK_TARGET}(.*?){LINK_END}", variant.html)
-    assert marked == [("0", "https://shop.example/?a=1&amp;b=2"), ("1", "{{ event.checkout_url }}")]
+    assert marked == [("0", "https://shop.example/?a=1&amp;b=2"), ("1", "{{ event.checkout_url }}"), ("2", local)]
     assert 'href="{{ preferences_url }}"' in variant.html
-    assert 'href="http://old.example"' in variant.html
 
 
 def test_a_text_is_derived_with_the_same_links_and_without_what_is_hidden() -> None:
@@ -97,7 +97,7 @@ def test_a_text_is_derived_with_the_same_links_and_without_what_is_hidden() -> N
 def test_a_written_text_is_taken_as_it_is() -> None:
     files = {
         "cart.mjml": mjml("a"),
-        "cart.txt": "Hi {{ contact.first_name }}\n{{ unsubscribe_url }}",
+        "cart.txt": "Hi\n{{ unsubscribe_url }} {{ brand.address }}",
     }
     assert publish("cart", files).variants[""].text == files["cart.txt"]
 
@@ -182,3 +182,57 @@ def test_hostile_files_are_refused_in_bounded_time() -> None:
     for body in ('<"' * 60_000, "<mj-x " * 20_000, "{{" * 50_000, "<!--" * 50_000, "[" * 100_000):
         whats({"cart.mjml": f"---\nsubject: x\ntopic: t\nclass: marketing\n---\n{body}"})
     whats({"cart.html": "---\nsubject: " + "[" * 5_000 + "\n---\n"})
+
+
+GATE = [
+    ("<img src='https://shop.example/a.png'>", "cart.html:7: <img> has no alt"),
+    ("<img alt='' src='http://shop.example/a.png'>", "must begin with https://"),
+    ("<a href='http://shop.example/'>x</a>", "cart.html:7: href 'http://shop.example/' must begin"),
+    ("<a href='javascript:x()'>x</a>", "of a kind that mails may not hold"),
+    ("<a href='https://{{ event.host }}/'>x</a>", "write the host out"),
+    ("{{ brand.adress }}", "cart.html:7: there is no brand.adress"),
+    ("{% for n in (1..9000) %}twelve octets{% endfor %}", "Gmail cuts mails off at 102 kB"),
+    ("{{ event.number | money }}", "cart.html: cannot be filled in"),
+    ("{{ coupon }}", "{{ coupon }} needs a pool"),
+]
+
+
+@pytest.mark.parametrize(("body", "expected"), GATE)
+def test_what_would_embarrass_the_shop_cannot_be_published(body: str, expected: str) -> None:
+    found = whats({"cart.html": HEAD + body + LEAVE})
+    assert expected.replace("cart.html: cannot", "cannot") in found
+
+
+def test_a_subject_with_a_hole_is_refused() -> None:
+    head = HEAD.replace(" | default: 'Hello'", "")
+    assert "subject: contact.first_name may be missing" in whats({"cart.html": head + LEAVE})
+
+
+def test_marketing_shows_a_postal_address_in_page_and_text() -> None:
+    bare = LEAVE.replace("{{ brand.address }}", "<!-- {{ brand.address }} -->")
+    assert "shows the postal address" in whats({"cart.html": HEAD + bare})
+    files = {"cart.html": HEAD + LEAVE, "cart.txt": "{{ unsubscribe_url }}"}
+    assert "cart.txt: marketing needs {{ brand.address }}" in whats(files)
+
+
+def test_a_transactional_mail_sells_nothing() -> None:
+    head = "---\nsubject: Receipt\nclass: transactional\n---\n"
+    found = whats({"cart.html": head + "{{ coupon.code }}{{ contact.recommended }}"})
+    assert "cart.html:5: a transactional mail holds no coupon" in found
+    assert "holds no recommended" in found
+
+
+def test_links_stay_among_the_hosts_of_the_brand_kit() -> None:
+    files = {"cart.html": HEAD + "<a href='https://www.shop.example/a'>a</a>" + LEAVE}
+    assert publish("cart", files, ["shop.example"])
+    with pytest.raises(TemplateError, match="not among the brand kit's hosts"):
+        publish("cart", files, ["other.example"])
+
+
+def test_what_may_be_missing_is_a_warning_and_a_default_or_a_condition_answers_it() -> None:
+    body = (
+        "{{ contact.nickname }}\n{{ contact.pet | default: 'cat' }}"
+        "{% if contact.hat %}{{ contact.hat }}{% endif %}"
+    )
+    warned = examine("cart", {"cart.html": HEAD + body + LEAVE}).warnings
+    assert [(w.where, w.what.split()[0]) for w in warned] == [("cart.html:7", "contact.nickname")]

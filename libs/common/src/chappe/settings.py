@@ -27,6 +27,7 @@ CATALOGUE: dict[str, str] = {
     "CHAPPE_PUBLIC_URL": "the address in links, as mail readers reach it",
     "CHAPPE_SMTP_URL": "smtp://user:pass@host:port?starttls=require, or smtps://…",
     "CHAPPE_DELIVERY": "live (default), allowlist or capture",
+    "CHAPPE_DELIVERY_ALLOW": "with allowlist: the addresses and domains that get mail, by commas",
     "CHAPPE_ADMIN_TOKEN": "Bearer token of the API",
     "CHAPPE_SECRET_KEY": "seals links and secrets at rest; keep it with the database",
     "CHAPPE_SHARDS": "shards and partitions, fixed when an installation is created (default 64)",
@@ -99,6 +100,7 @@ class Settings(BaseModel):
     url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
     smtp_url: SecretStr | None = None
     delivery: Literal["live", "allowlist", "capture"] = "live"
+    delivery_allow: str | None = Field(None, max_length=20_000)
     admin_token: SecretStr | None = None
     secret_key: SecretStr | None = None
     shards: int = Field(64, ge=1, le=1024)

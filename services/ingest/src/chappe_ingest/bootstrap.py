@@ -1,6 +1,7 @@
 """Where the ingest service's parts meet: two process roles, ``edge`` and ``resolver``."""
 
 import asyncio
+import datetime as dt
 import random
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,6 +11,7 @@ import asyncpg
 import structlog
 
 from chappe.broker import BrokerError
+from chappe.clock import Clock
 from chappe.http import Check, Outbound, create_app, require_token
 from chappe.ids import random_id
 from chappe.postgres import migrate as apply_migrations
@@ -72,6 +74,7 @@ FORGET_SECONDS: Final = 600.0
 """How often deliveries older than the window are forgotten."""
 
 DELIVERY_WINDOW_DAYS: Final = 7
+SET_ASIDE_KEPT: Final = dt.timedelta(days=14)
 FORGET_ROWS_MAX: Final = 10_000
 
 logger = structlog.get_logger(__name__)
@@ -133,6 +136,7 @@ async def edge(context: Context) -> AsyncGenerator[Service]:
         new_id=random_id,
         public_url=context.public_url,
         standings=PullReports(context.pool),
+        erasings=PostgresPrivacy(context.pool),
     )
     api.include_router(sources_api.routes(desk, authorise))
     events = events_api.EventsDesk(
@@ -195,7 +199,7 @@ async def edge(context: Context) -> AsyncGenerator[Service]:
         },
         api,
     )
-    keeper = _Keeper(table, tally, spool, quarantine)
+    keeper = _Keeper(table, tally, spool, quarantine, shelf, context.wall)
     async with _intake(context, inlet):
         yield Service(
             name="ingest",
@@ -367,9 +371,17 @@ class _Keeper:
     """The edge's housekeeping: sources read again, counts written."""
 
     def __init__(
-        self, table: SourceTable, tally: Tally, spool: Spool | None, quarantine: Quarantine
+        self,
+        table: SourceTable,
+        tally: Tally,
+        spool: Spool | None,
+        quarantine: Quarantine,
+        shelf: SetAsideFiles | None,
+        wall: Clock,
     ) -> None:
         self._table = table
+        self._shelf = shelf
+        self._wall = wall
         self._spool = spool
         self._quarantine = quarantine
         self._tally = tally
@@ -391,6 +403,9 @@ class _Keeper:
                 await self._release()
                 if self._spool is not None:
                     await self._spool.notice_orphans()
+                if self._shelf is not None:
+                    then = self._wall.now() - SET_ASIDE_KEPT
+                    await asyncio.to_thread(self._shelf.discard_before, then)
 
     async def _release(self) -> None:
         try:

@@ -13,11 +13,13 @@ from chappe_ingest.domain.batches import Batch, NotABatch, split
 from chappe_ingest.domain.identifiers import OBJECT
 from chappe_ingest.domain.kind import Config, Kind
 from chappe_ingest.domain.links import Links
+from chappe_ingest.domain.normalised import Hydration
 from chappe_ingest.domain.reading import Json, Unreadable, parse
 from chappe_ingest.domain.sources import KINDS, REGISTRY, SEGMENT, segment
 from chappe_ingest.domain.taking import Part, deliveries
 
 TRY_SOURCE: Final = SourceId("src_try")
+ASKED_MAX_CHARS: Final = 500
 
 
 def try_source(
@@ -51,6 +53,8 @@ def try_source(
             found = known.understands(mapping)(raw, links)
             events += [msgspec.json.decode(encode_event(_shown(f.event))) for f in found.facts]
             warnings += found.warnings
+            if found.hydration is not None:
+                warnings.append(_would_ask(found.hydration))
     except (Unreadable, NotABatch) as error:
         warnings.append(f"goes to the dead letters: {error}")
     answer = 200 if verdict.verified or secret is None or unsigned else 401
@@ -61,6 +65,14 @@ def try_source(
         "events": events,
         "warnings": warnings,
     }
+
+
+def _would_ask(question: Hydration) -> str:
+    said = f"POST {question.path} with {question.content}" if question.content else question.path
+    return (
+        f"with an API token the shop would be asked {said[:ASKED_MAX_CHARS]} first, and the events "
+        "be made from its answer"
+    )
 
 
 def _verdict(

@@ -2,35 +2,71 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import asyncpg
+import structlog
 from fastapi import FastAPI
 
 from chappe.broker import Outgoing
 from chappe.events import Event, contact_key, encode_event
 from chappe.events.streams import EVENTS
-from chappe.http import Check, create_app
-from chappe.ids import partition_of, random_id
+from chappe.http import Check, Outbound, OutboundAnswer, create_app, require_token
+from chappe.ids import WorkspaceId, partition_of, random_id
 from chappe.postgres import migrate as apply_migrations
 from chappe.service import Context, Service
 from chappe.settings import SettingsError
 from chappe.shards import ShardRunner, wrap
+from chappe_sender.adapters.bad_day import PostgresBadDay
 from chappe_sender.adapters.catalogue import PostgresCatalogue
+from chappe_sender.adapters.certificates import FetchedCertificates
 from chappe_sender.adapters.compiler import publish
+from chappe_sender.adapters.domain_shelf import PostgresDomains
+from chappe_sender.adapters.feedback_endpoints import FeedbackRecords
+from chappe_sender.adapters.feedback_store import FeedbackTables, take_in
 from chappe_sender.adapters.ledger import PostgresLedger
+from chappe_sender.adapters.mx_sites import MxSites
+from chappe_sender.adapters.names import SystemNames
+from chappe_sender.adapters.provider_lanes import ProviderLanes, unusable
+from chappe_sender.adapters.provider_shelf import PostgresProviders
 from chappe_sender.adapters.reads import PostgresReads
 from chappe_sender.adapters.renderer import Renderer
 from chappe_sender.adapters.smtp import SmtpWayOut, route_of
 from chappe_sender.adapters.smtp.route import RouteError
+from chappe_sender.adapters.sqs import Sqs
+from chappe_sender.adapters.suppressing import PostgresSuppressing
+from chappe_sender.application.bad_day import BadDay
+from chappe_sender.application.domain_desk import DomainDesk
+from chappe_sender.application.feedback import Feedback
+from chappe_sender.application.feedback_intake import FeedbackIntake
+from chappe_sender.application.feedback_ports import Delivery
+from chappe_sender.application.feedback_reading import Reader
 from chappe_sender.application.handover import HandOver
+from chappe_sender.application.keyring import Keyring
 from chappe_sender.application.lag import Lag
 from chappe_sender.application.letter import Scribe
+from chappe_sender.application.lines import Lines
+from chappe_sender.application.positions import misfit
 from chappe_sender.application.processor import SenderProcessor
+from chappe_sender.application.queue_poll import QueuePoll
 from chappe_sender.domain.addresses import Address, Mailbox, parse_address
-from chappe_sender.entrypoints import api, preferences
+from chappe_sender.domain.delivery import AllowList, Mode, Policy
+from chappe_sender.domain.domain_check import Names, Way
+from chappe_sender.domain.providers import Kind
+from chappe_sender.entrypoints import (
+    api,
+    domains_api,
+    export,
+    feedback_api,
+    preferences,
+    providers_api,
+    sending_api,
+    suppression_import,
+)
+
+logger = structlog.get_logger(__name__)
 
 SCHEMA = "sender"
 LINGER_SECONDS = 0.015
@@ -41,6 +77,9 @@ PATTERNS = (
     "/api/v1/templates*",
     "/api/v1/brand",
     "/api/v1/messages*",
+    "/api/v1/domains*",
+    "/api/v1/sending*",
+    "/api/v1/providers*",
     "/api/v1/suppressions*",
     "/api/v1/dead-letters/sender",
 )
@@ -54,13 +93,33 @@ async def migrate(pool: asyncpg.Pool) -> list[str]:
 
 
 @asynccontextmanager
-async def sender(context: Context) -> AsyncGenerator[Service]:
-    """The ``sender`` role. Raises ``SettingsError`` when there is no usable way out."""
+async def sender(context: Context, names: Names | None = None) -> AsyncGenerator[Service]:
+    """The ``sender`` role. Raises ``SettingsError`` when there is no usable way out.
+
+    ``names`` stands for DNS where sender domains are checked.
+    """
     catalogue = PostgresCatalogue(context.pool, context.business)
-    ledger = PostgresLedger(context.pool, context.broker.partitions)
-    handover = _hand_over(context, catalogue, ledger)
+    ledger = PostgresLedger(context.pool, context.broker.partitions, context.vault.fingerprint)
+    outbound = Outbound(allow_loopback=context.settings.outbound_loopback, max_connections=128)
+    shelf = PostgresProviders(context.pool, context.vault)
+    lanes = _lanes(context, outbound)
+    lines = Lines(shelf, lanes.make, context.wall, context.business)
+    await lines.refresh()
+    domains = PostgresDomains(context.pool, context.vault)
+    keyring = Keyring(domains)
+    await keyring.refresh()
+    day_store = PostgresBadDay(context.pool)
+    day = _bad_day(context, day_store)
+    lines.stopped = lambda: day.stopped_providers
+    await _check_positions(context, day_store)
+    await day.refresh()
+    handover = _hand_over(context, catalogue, ledger, lines, keyring, day)
+    day.changed = handover.route_changed_everywhere
+    desk = _domains(context, domains, keyring, shelf, names or SystemNames())
+    tables = FeedbackTables(context.pool, context.vault, context.broker.partitions)
+    feedback = _feedback(context, tables, outbound, handover)
     runner = ShardRunner(
-        SenderProcessor(ledger, catalogue, handover, context.business),
+        SenderProcessor(ledger, catalogue, handover, context.business, feedback),
         broker=context.broker,
         pool=context.pool,
         clock=context.business,
@@ -69,26 +128,42 @@ async def sender(context: Context) -> AsyncGenerator[Service]:
         linger_seconds=LINGER_SECONDS,
     )
     ledger.runner = runner
+    tables.runner = runner
+    queues = _queues(context, tables, outbound)
     handover.lag.positions = lambda: {
         shard: owned.next_offsets.get(EVENTS, 0) for shard, owned in runner.owned.items()
     }
 
     async def run() -> None:
         async with asyncio.TaskGroup() as tasks:
-            handing_over = tasks.create_task(handover.run(), name="sender hand-over")
+            others = [
+                tasks.create_task(handover.run(), name="sender hand-over"),
+                tasks.create_task(feedback.run(), name="sender feedback"),
+                tasks.create_task(queues.run(), name="sender queues"),
+                tasks.create_task(keyring.run(), name="sender keys"),
+                tasks.create_task(day.run(), name="sender stops"),
+                tasks.create_task(desk.run(), name="sender domains"),
+            ]
             await runner.run()
-            handing_over.cancel()
+            for each in others:
+                each.cancel()
 
     async def stop() -> None:
         await handover.drain()
         await runner.stop()
 
-    async def busy() -> str | None:
+    async def looked() -> str | None:
         if (reason := await runner.busy()) is not None:
             return reason
         sending, due, _ = await ledger.standing(context.business.now())
-        waiting = max(sending + due, handover.in_flight)
-        return f"sender: {waiting} messages on their way" if waiting else None
+        if waiting := max(sending + due, handover.in_flight):
+            return f"sender: {waiting} messages on their way"
+        told = await tables.waiting(context.wall.now())
+        return f"sender: {told} deliveries of feedback" if told else None
+
+    async def busy() -> str | None:
+        """Twice: what moves on while we look is a delivery, then an event, then a message."""
+        return await looked() or await looked()
 
     async def next_due() -> dt.datetime | None:
         return (await ledger.standing(context.business.now()))[2]
@@ -96,39 +171,249 @@ async def sender(context: Context) -> AsyncGenerator[Service]:
     def wake() -> None:
         runner.wake()
         handover.wake()
+        feedback.wake()
 
     checks: dict[str, Check] = {"shards": runner.ready}
-    yield Service(
-        name="sender",
-        app=_app(context, catalogue, checks),
-        patterns=PATTERNS,
-        run=run,
-        stop=stop,
-        busy=busy,
-        next_due=next_due,
-        wake=wake,
-        checks=checks,
+    app = _app(context, catalogue, checks)
+    app.include_router(domains_api.router(desk, context.admin_token))
+    app.include_router(feedback_api.router(_feedback_api(context, tables, feedback)))
+    app.include_router(
+        providers_api.router(_providers_api(context, catalogue, shelf, lanes, lines, day))
+    )
+    app.include_router(sending_api.router(_sending_api(context, day_store, day, shelf)))
+    try:
+        yield Service(
+            name="sender",
+            app=app,
+            patterns=PATTERNS,
+            run=run,
+            stop=stop,
+            busy=busy,
+            next_due=next_due,
+            wake=wake,
+            checks=checks,
+        )
+    finally:
+        await outbound.aclose()
+
+
+def _address(context: Context) -> Address:
+    """Whom mail is from where no brand kit says it."""
+    host = urlsplit(context.public_url).hostname or "localhost"
+    return parse_address(f"hello@{host}") or Address("hello", "localhost")
+
+
+def _lanes(context: Context, outbound: Outbound) -> ProviderLanes:
+    loopback = context.settings.outbound_loopback
+    return ProviderLanes(outbound, context.wall, _address(context).domain, loopback)
+
+
+def _providers_api(
+    context: Context,
+    catalogue: PostgresCatalogue,
+    shelf: PostgresProviders,
+    lanes: ProviderLanes,
+    lines: Lines,
+    day: BadDay,
+) -> providers_api.ProvidersApi:
+    fallback = Mailbox("", _address(context))
+
+    async def sender_of(workspace: WorkspaceId) -> Mailbox:
+        return (await catalogue.brand(workspace)).mailbox(fallback)
+
+    async def refresh() -> None:
+        lines.changed()
+        await lines.refresh()
+
+    return providers_api.ProvidersApi(
+        admin_token=context.admin_token,
+        shelf=shelf,
+        unusable=unusable,
+        refresh=refresh,
+        line=lines.get,
+        lane=lanes,
+        sender=sender_of,
+        clock=context.business,
+        wall=context.wall,
+        new_id=random_id,
+        withheld=lambda address: day.policy.withholds(address, context.business.now()),
+        loopback=context.settings.outbound_loopback,
     )
 
 
-def _hand_over(context: Context, catalogue: PostgresCatalogue, ledger: PostgresLedger) -> HandOver:
-    host = urlsplit(context.public_url).hostname or "localhost"
-    address = parse_address(f"hello@{host}") or Address("hello", "localhost")
-    try:
-        route = route_of(context.smtp_url or "", ehlo_name=address.domain)
-    except RouteError as error:
-        raise SettingsError(str(error)) from None
+def _feedback(
+    context: Context, tables: FeedbackTables, outbound: Outbound, handover: HandOver
+) -> Feedback:
+    async def get(url: str) -> OutboundAnswer:
+        return await outbound.request("GET", url, limit_bytes=65_536, timeout_seconds=5.0)
+
+    return Feedback(
+        store=tables,
+        intake=FeedbackIntake(tables),
+        reader=Reader(tables, FetchedCertificates(get), context.tokens, context.vault),
+        sites=MxSites(),
+        business=context.business,
+        wall=context.wall,
+        shards=lambda: list(tables.runner.owned),
+        released=handover.wake,
+    )
+
+
+def _queues(context: Context, tables: FeedbackTables, outbound: Outbound) -> QueuePoll:
+    async def post(url: str, headers: Mapping[str, str], body: bytes) -> OutboundAnswer:
+        return await outbound.request(
+            "POST", url, headers=headers, content=body, timeout_seconds=30.0
+        )
+
+    return QueuePoll(
+        queues=Sqs(post, context.wall),
+        known=FeedbackRecords(context.pool, context.vault).queues,
+        shards=lambda: list(tables.runner.owned),
+        broker=context.broker,
+        business=context.business,
+        wall=context.wall,
+    )
+
+
+def _feedback_api(
+    context: Context, tables: FeedbackTables, feedback: Feedback
+) -> feedback_api.FeedbackApi:
+    async def keep(delivery: Delivery) -> None:
+        await take_in(context.pool, [delivery])
+
+    return feedback_api.FeedbackApi(
+        admin_token=context.admin_token,
+        records=FeedbackRecords(context.pool, context.vault),
+        tokens=context.tokens,
+        public_url=context.public_url,
+        keep=keep,
+        place=tables.place,
+        wake=feedback.wake,
+        bounce_domain=context.settings.bounce_domain,
+        business=context.business,
+        wall=context.wall,
+        new_id=random_id,
+        loopback=context.settings.outbound_loopback,
+    )
+
+
+def _bad_day(context: Context, store: PostgresBadDay) -> BadDay:
+    settings = context.settings
+    allowed = AllowList.parse(settings.delivery_allow or "")
+    return BadDay(Policy(Mode(settings.delivery), context.wall.now(), allowed), context.wall, store)
+
+
+async def _check_positions(context: Context, store: PostgresBadDay) -> None:
+    """Where a backup was restored, keep mail instead of sending it twice."""
+    incarnation = await store.incarnation()
+    if incarnation is None:
+        return
+    offsets = await store.offsets()
+    found = await misfit(context.broker, offsets, store.published, SCHEMA, incarnation)
+    if found is None:
+        return
+    if found.startswith("newer:"):
+        await store.renew(incarnation, random_id(""))
+    if await store.misfit(found, context.business.now(), context.wall.now()):
+        logger.error(
+            "Database and log do not fit: mail is captured until `chappe sending go-live`",
+            reason=found,
+        )
+
+
+def _sending_api(
+    context: Context, store: PostgresBadDay, day: BadDay, shelf: PostgresProviders
+) -> sending_api.SendingApi:
+    async def provider(workspace: WorkspaceId, name: str) -> str | None:
+        found = await shelf.find(workspace, name)
+        return found.id if found is not None else None
+
+    return sending_api.SendingApi(
+        admin_token=context.admin_token,
+        store=store,
+        day=day,
+        provider=provider,
+        from_domain=_address(context).domain,
+        clock=context.business,
+        new_id=random_id,
+    )
+
+
+def _domains(
+    context: Context,
+    shelf: PostgresDomains,
+    keyring: Keyring,
+    providers: PostgresProviders,
+    names: Names,
+) -> DomainDesk:
+    async def ways(workspace: WorkspaceId, domain: str) -> list[Way]:
+        found = [
+            Way(
+                record.name,
+                "relay" if record.kind is Kind.SMTP else record.kind,
+                record.capabilities.raw,
+                _relay_host(record.secrets.get("url")),
+                tuple(record.options.get("source_ips", "").replace(",", " ").split()),
+                record.options.get("ehlo_name"),
+            )
+            for record in await providers.active()
+            if record.workspace == workspace and record.serves(domain)
+        ]
+        if context.smtp_url is not None or not found:
+            # On one box, evidence is the built-in inbox, which is then the default way.
+            kind = "inbox" if context.evidence is not None else "relay"
+            found.insert(0, Way("default", kind, signs=True, host=_relay_host(context.smtp_url)))
+        return found
+
+    return DomainDesk(
+        shelf=shelf,
+        keyring=keyring,
+        names=names,
+        ways=ways,
+        bounce_domain=context.settings.bounce_domain,
+        wall=context.wall,
+        new_id=random_id,
+    )
+
+
+def _relay_host(url: str | None) -> str | None:
+    return urlsplit(url).hostname if url else None
+
+
+def _hand_over(
+    context: Context,
+    catalogue: PostgresCatalogue,
+    ledger: PostgresLedger,
+    lines: Lines,
+    keyring: Keyring,
+    day: BadDay,
+) -> HandOver:
+    address = _address(context)
+    way_out = None
+    # Without a relay, what has no provider waits for one; without either, there is nothing to do.
+    if context.smtp_url is not None or not lines:
+        try:
+            way_out = SmtpWayOut(route_of(context.smtp_url or "", ehlo_name=address.domain))
+        except RouteError as error:
+            raise SettingsError(str(error)) from None
     return HandOver(
         ledger=ledger,
         catalogue=catalogue,
-        scribe=Scribe(Renderer(), context.tokens, context.public_url, Mailbox("", address)),
-        way_out=SmtpWayOut(route),
+        scribe=Scribe(
+            Renderer(),
+            context.tokens,
+            context.public_url,
+            Mailbox("", address),
+            context.settings.bounce_domain,
+            keyring,
+        ),
+        way_out=way_out,
+        lines=lines,
         business=context.business,
         wall=context.wall,
         lag=Lag(context.broker, dict),
         evidence=context.evidence,
-        # Until there is an allow-list, nobody is on it.
-        capture=context.settings.delivery != "live",
+        day=day,
     )
 
 
@@ -141,6 +426,7 @@ def _app(context: Context, catalogue: PostgresCatalogue, checks: dict[str, Check
 
     app = create_app("sender", checks=checks, distribution="chappe-sender")
     reads = PostgresReads(context.pool)
+    app.include_router(export.router(context.pool, require_token(context.admin_token)))
     app.include_router(
         api.router(
             api.Api(
@@ -149,9 +435,14 @@ def _app(context: Context, catalogue: PostgresCatalogue, checks: dict[str, Check
                 reads=reads,
                 compile=publish,
                 clock=context.business,
+                any_from=context.evidence is not None,
             )
         )
     )
+    importing = suppression_import.SuppressionImport(
+        store=PostgresSuppressing(context.pool), clock=context.business
+    )
+    app.include_router(suppression_import.router(importing, require_token(context.admin_token)))
     app.include_router(
         preferences.router(
             preferences.Preferences(

@@ -21,3 +21,39 @@ NOTE_MESSAGES = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64),
 )
 IN_FLIGHT = Gauge("chappe_sender_in_flight_messages", "Messages claimed and not yet concluded.")
+FEEDBACK_DELIVERIES = Counter(
+    "chappe_sender_feedback_deliveries_total",
+    "Webhooks, returned mails and the like by what became of them: done, refused, postponed.",
+    ["provider", "outcome"],
+)
+FEEDBACK_FACTS = Counter(
+    "chappe_sender_feedback_facts_total",
+    "What was said of one message, by kind and by what it changed.",
+    ["provider", "kind", "effect"],
+)
+SUPPRESSIONS = Counter(
+    "chappe_sender_suppressions_total", "Addresses that feedback closed, by reason.", ["reason"]
+)
+
+PROVIDER_SECONDS = Histogram(
+    "chappe_sender_provider_seconds",
+    "Time of one request to a provider's API.",
+    ["kind"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+PROVIDER_ANSWERS = Counter(
+    "chappe_sender_provider_answers_total",
+    "Messages by what a provider's answer, or its silence, proves: taken, declined, notsent, "
+    "indoubt. A repeat under the same key counts again.",
+    ["kind", "outcome"],
+)
+ROUTE_OPEN = Gauge(
+    "chappe_sender_route_open",
+    "1 while a provider is given mail, 0 while it is paused, stopped or resting.",
+    ["workspace", "provider"],
+)
+ROUTE_STOPS = Counter(
+    "chappe_sender_route_stops_total",
+    "Times that the sender stopped a provider after too many requests in doubt.",
+    ["workspace", "provider"],
+)

@@ -227,6 +227,23 @@ def test_a_charge_that_does_not_gives_what_was_added() -> None:
     found = told("charge.refunded", None, data=data)
     assert only(found).data["total"] == money("2.00")
     assert only(found).data["order_id"] == "pi_1"
+
+
+def test_two_refunds_of_one_amount_are_two() -> None:
+    first = {"object": charge(amount_refunded=500), "previous_attributes": {"amount_refunded": 0}}
+    again = {
+        "object": charge(amount_refunded=1000),
+        "previous_attributes": {"amount_refunded": 500},
+    }
+    found = [told("charge.refunded", None, data=data) for data in (first, again)]
+    assert [only(each).data["total"] for each in found] == [money("5.00"), money("5.00")]
+    assert only(found[0]).id != only(found[1]).id
+    repeat = told("charge.refunded", None, data=again, id="evt_2")
+    assert only(repeat).id == only(found[1]).id
+
+
+def test_a_charge_and_its_first_refund_are_told_once() -> None:
+    found = told("charge.refunded", charge(amount_refunded=200))
     alone = told(
         "refund.created",
         {
@@ -246,7 +263,10 @@ def test_a_charge_that_does_not_gives_what_was_added() -> None:
 @pytest.mark.parametrize("status", ["failed", "canceled", "requires_action"])
 def test_a_refund_that_did_not_happen_is_none(status: str) -> None:
     body = {"id": "re_1", "amount": 200, "currency": "eur", "charge": "ch_1", "status": status}
-    assert told("refund.updated", body).facts == ()
+    for kind in ("refund.updated", "refund.failed", "charge.refund.updated"):
+        found = told(kind, body)
+        assert found.facts == ()
+        assert any("no refund is told" in each for each in found.warnings)
 
 
 def buyer(**fields: Any) -> dict[str, Any]:
@@ -364,11 +384,20 @@ def test_each_failed_attempt_is_told_once() -> None:
     assert meanings(found, event.name) != meanings(again, event.name)
 
 
-def test_a_paid_invoice_is_the_payment_it_names() -> None:
+def test_an_invoice_its_payment_its_session_and_its_refund_are_of_one_order() -> None:
     found = told("invoice.paid", invoice(id="in_1", amount_paid=1800, payment_intent="pi_1"))
-    assert meanings(found, "order.paid") == meanings(
-        told("payment_intent.succeeded", payment()), "order.paid"
+    paid = told("payment_intent.succeeded", payment(invoice="in_1"))
+    assert meanings(found, "order.paid") == meanings(paid, "order.paid")
+    bought = told(
+        "checkout.session.completed",
+        session(mode="subscription", subscription="sub_1", payment_intent=None, invoice="in_1"),
     )
+    back = told("charge.refunded", charge(invoice="in_1"))
+    orders = [found.facts[0], paid.facts[0], bought.facts[0], back.facts[0]]
+    assert {fact.event.data["order_id"] for fact in orders} == {"in_1"}
+    assert only(paid).data["payment_id"] == "pi_1"
+    for each in (found, paid, back):
+        assert ("object", "order caisse pi_1") in identifiers(each)
     assert told("invoice.paid", invoice(id="in_1", amount_paid=0)).facts == ()
 
 

@@ -78,6 +78,7 @@ def test_an_order_gives_the_shape_that_templates_rely_on() -> None:
             }
         ],
         "discount_codes": ["SUMMER"],
+        "status": "new",
     }
     assert placed.occurred_at.isoformat() == "2026-11-22T08:00:00+00:00"
     assert placed.identifier("email") == "zoe@example.com"

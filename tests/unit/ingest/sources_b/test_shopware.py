@@ -83,6 +83,7 @@ def test_an_order_gives_the_shape_that_templates_rely_on() -> None:
             }
         ],
         "discount_codes": ["SUMMER"],
+        "status": "open",
     }
     assert placed.identifier("email") == "zoe@example.com"
     assert placed.identifier("external_id") == "atelier:cust-1"

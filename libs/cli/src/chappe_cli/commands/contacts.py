@@ -47,11 +47,16 @@ def timeline(
 def export(
     ref: Ref,
     out: Annotated[Path | None, typer.Option(dir_okay=False, help="A file to write.")] = None,
+    *,
+    as_json: show.Json = False,
 ) -> None:
-    """Everything held of one person, of every service, as one JSON document."""
+    """Everything held of one person, of every service, as one JSON document.
+
+    With --json on one line, as the other commands print it.
+    """
     with connect() as api:
         document = whole(api, ref)
-    text = json.dumps(document, ensure_ascii=False, indent=2)
+    text = json.dumps(document, ensure_ascii=False, indent=None if as_json else 2)
     if out is None:
         print(text)
         return
@@ -72,6 +77,21 @@ def erase(
         raise Failure("erasing cannot be undone: say --yes", BAD_INPUT)
     with connect() as api:
         show.document(api.delete(f"/api/v1/contacts/{path_part(ref)}"), as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe contacts parked")
+def parked(*, as_json: show.Json = False) -> None:
+    """Contacts set aside because a step of theirs failed, and how much waits for each."""
+    with connect() as api:
+        found = list(api.every("/api/v1/contacts/parked"))
+    show.rows(found, ("contact", "events", "parked_at", "reason"), as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe contacts release c_4f…")
+def release(ref: Ref, *, as_json: show.Json = False) -> None:
+    """Apply in order all that waits for a parked contact; what fails again stays parked."""
+    with connect() as api:
+        show.document(api.post(f"/api/v1/contacts/{path_part(ref)}/release"), as_json=as_json)
 
 
 @app.command("import", epilog="Example:  chappe contacts import people.csv --dry-run")

@@ -8,13 +8,13 @@ import typer
 from chappe_cli import show
 from chappe_cli.failure import Failure
 
-providers = typer.Typer(help="Ways out: what a provider's webhook says.")
+providers = typer.Typer(help="Ways out: set them up, try them, and what a webhook says.")
 bounces = typer.Typer(help="Returned mails: who did not get it, and why.")
 
 
 @providers.callback()
 def about_providers() -> None:
-    """Ways out: what a provider's webhook says."""
+    """Ways out: set them up, try them, and what a webhook says."""
 
 
 @bounces.callback()

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from chappe_cli import show
-from chappe_cli.failure import Failure
+from chappe_cli.failure import BAD_INPUT, Failure
 from chappe_cli.quoting import path_part
 from chappe_cli.server import connect
 
 app = typer.Typer(help="Journeys as code: folders with journey.yaml and templates/.")
 
 JOURNEYS = "/api/v1/journeys"
+EFFECT = ("version", "step", "people", "effect", "to", "by_s")
 Place = Annotated[Path, typer.Argument(exists=True, help="A journey's folder, or one of several.")]
 Name = Annotated[str, typer.Argument(help="A journey's name.")]
 
@@ -62,6 +63,88 @@ def apply(
 def publish(path: Place, *, as_json: show.Json = False) -> None:
     """The same as apply: what is published is what stands in the folder."""
     _apply(path, draft=False, as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe journeys plan my-journeys")
+def plan(path: Place, *, as_json: show.Json = False) -> None:
+    """What apply would change: steps that come and go, and who is inside. Changes nothing."""
+    folders = _folders(path)
+    written = [{"file": each.file, "yaml": each.yaml} for each in folders]
+    names = sorted({name for each in folders for name in each.templates})
+    with connect() as api:
+        found = api.post(f"{JOURNEYS}/plan", {"journeys": written, "templates": names or None})
+    columns = ("journey", "change", "version", "added", "removed", "inside")
+    show.rows(found["journeys"], columns, as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe journeys versions welcome")
+def versions(name: Name, *, as_json: show.Json = False) -> None:
+    """The versions of a journey, newest first, and how many people are inside each."""
+    with connect() as api:
+        found = api.get(f"{JOURNEYS}/{path_part(name)}/versions")["items"]
+    show.rows(found, ("version", "published_at", "current", "inside"), as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe journeys archive spring-sale --exit")
+def archive(
+    name: Name,
+    *,
+    leave: Annotated[
+        bool, typer.Option("--exit", help="Those inside leave; else they walk to the end.")
+    ] = False,
+    as_json: show.Json = False,
+) -> None:
+    """Nobody enters any more; publishing it brings it back."""
+    with connect() as api:
+        path = f"{JOURNEYS}/{path_part(name)}/archive?exit={str(leave).lower()}"
+        show.document(api.post(path), as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe journeys upgrade welcome --move wait-2=wait-3 --yes")
+def upgrade(
+    name: Name,
+    start: Annotated[
+        int | None, typer.Option("--from", min=1, help="Only those of this version.")
+    ] = None,
+    to: Annotated[int | None, typer.Option(min=1, help="Not the current one.")] = None,
+    move: Annotated[
+        list[str] | None,
+        typer.Option(help="STEP=STEP where a step is no more; STEP= to leave. Repeatable."),
+    ] = None,
+    *,
+    preview: Annotated[bool, typer.Option("--preview", help="Only show what it does.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: show.Json = False,
+) -> None:
+    """Move people between versions; first shows how many, from where, and what happens to them."""
+    body = {"from": start, "to": to, "moves": _moves(move or [])}
+    path = f"{JOURNEYS}/{path_part(name)}/upgrade"
+    with connect() as api:
+        found = api.post(f"{path}?preview=true", body)
+        if not preview:
+            if not yes and as_json:
+                raise Failure("moving people cannot be undone: say --yes, or --preview", BAD_INPUT)
+            if not yes:
+                show.rows(found["effects"], EFFECT, as_json=False)
+                typer.confirm(f"Move {found['people']} people to {found['to']}?", abort=True)
+            found = api.post(path, body)
+    if as_json or found["move"]:
+        show.document(found if as_json else found["move"], as_json=as_json)
+    else:
+        show.rows(found["effects"], EFFECT, as_json=False)
+
+
+@app.command(epilog="Example:  chappe journeys move welcome mv_4f…")
+def move(
+    name: Name,
+    move: Annotated[str, typer.Argument(help="What upgrade or archive --exit answered.")],
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """How far an upgrade, or the leaving of an archived journey, has come."""
+    with connect() as api:
+        path = f"{JOURNEYS}/{path_part(name)}/moves/{path_part(move)}"
+        show.document(api.get(path), as_json=as_json)
 
 
 @app.command(epilog="Example:  chappe journeys export welcome > welcome.yaml")
@@ -118,6 +201,16 @@ def report(name: Name, *, as_json: show.Json = False) -> None:
         show.document(found, as_json=True)
     else:
         show.document(found["totals"], as_json=False)
+
+
+def _moves(said: list[str]) -> dict[str, str | None]:
+    moves: dict[str, str | None] = {}
+    for one in said:
+        step, equals, to = one.partition("=")
+        if not equals or not step:
+            raise Failure(f"--move is STEP=STEP, or STEP= to leave; not {one!r}", BAD_INPUT)
+        moves[step] = to or None
+    return moves
 
 
 def _apply(path: Path, *, draft: bool, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from chappe.clock import WallClock
-from chappe_cli import backfilling, show
+from chappe_cli import backfilling, leaving, show
 from chappe_cli.failure import Failure
 from chappe_cli.server import connect
 
@@ -204,6 +204,35 @@ def divergences(ref: Ref, *, as_json: show.Json = False) -> None:
     with connect() as api:
         found = list(api.every(f"{SOURCES}/{ref}/divergences"))
     show.rows(found, ("contact", "external_id", "at", "reason"), as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe sources erasures my-shop --confirm e_4f…")
+def erasures(
+    ref: Ref,
+    confirm: Annotated[
+        str | None, typer.Option(metavar="TASK", help="Erase, and watch until it is done.")
+    ] = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: show.Json = False,
+) -> None:
+    """Shops that have left ask to erase their people; whom another source knows is kept."""
+    path = f"{SOURCES}/{ref}/erasures"
+    with connect() as api:
+        if confirm is None:
+            found = list(api.every(path))
+            columns = ("id", "shop", "state", "due_at", "erased", "kept", "finished_at")
+            show.rows(found, columns, as_json=as_json)
+            return
+        leaving.agreed(ref, yes=yes, as_json=as_json)
+        api.post(f"{path}/{confirm}/confirm")
+        try:
+            task = leaving.follow(confirm, lambda: api.every(path), as_json=as_json)
+        except KeyboardInterrupt:
+            leaving.left_running(ref)
+            raise
+    if not as_json:
+        show.document(task, as_json=False)
 
 
 @app.command(epilog="Example:  chappe sources delete my-shop")

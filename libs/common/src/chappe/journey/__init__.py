@@ -1,28 +1,48 @@
 """The journey language: what a journey file may say, and the program it becomes."""
 
+from chappe.journey.cadence import Cadence, JourneySettings
+from chappe.journey.calendar import DateRule, Quiet, first_zone, next_time
 from chappe.journey.conditions import Condition
 from chappe.journey.definition import Journey, Location
 from chappe.journey.durations import format_duration, parse_duration
 from chappe.journey.ids import with_ids
 from chappe.journey.names import EVENT_NAMES, is_event_name
-from chappe.journey.predicates import Check, Facts, check, read_path
-from chappe.journey.problems import Problem, problems_in
-from chappe.journey.program import (
+from chappe.journey.nodes import (
+    WAITS,
+    Alternative,
     BranchNode,
     Edge,
-    EntryRules,
     ExitNode,
-    ExitOn,
-    GoalOn,
+    GoalNode,
     Next,
     Node,
-    Pinned,
-    Program,
+    NotifyNode,
     SendNode,
+    SplitNode,
+    StartJourneyNode,
+    UpdateNode,
+    WaitDateNode,
     WaitForNode,
     WaitNode,
-    compile_program,
+    WaitUntilNode,
+    WebhookNode,
     edges,
+)
+from chappe.journey.predicates import Check, Facts, check, read_path
+from chappe.journey.problems import Problem, circles_between, problems_in
+from chappe.journey.program import (
+    TRIGGER_STEP,
+    CadenceRules,
+    CapOn,
+    DateWatch,
+    EntryRules,
+    ExitOn,
+    GoalOn,
+    Pinned,
+    Program,
+    SilenceWatch,
+    TriggerOn,
+    compile_program,
 )
 from chappe.journey.reading import (
     Complaint,
@@ -36,36 +56,59 @@ from chappe.journey.values import as_list, as_mapping
 
 __all__ = [
     "EVENT_NAMES",
+    "TRIGGER_STEP",
+    "WAITS",
+    "Alternative",
     "BranchNode",
+    "Cadence",
+    "CadenceRules",
+    "CapOn",
     "Check",
     "Complaint",
     "Condition",
+    "DateRule",
+    "DateWatch",
     "Edge",
     "EntryRules",
     "ExitNode",
     "ExitOn",
     "Facts",
+    "GoalNode",
     "GoalOn",
     "Journey",
     "JourneyInvalidError",
+    "JourneySettings",
     "Location",
     "Next",
     "Node",
+    "NotifyNode",
     "Pinned",
     "Problem",
     "Program",
+    "Quiet",
     "SendNode",
+    "SilenceWatch",
+    "SplitNode",
+    "StartJourneyNode",
+    "TriggerOn",
+    "UpdateNode",
+    "WaitDateNode",
     "WaitForNode",
     "WaitNode",
+    "WaitUntilNode",
+    "WebhookNode",
     "as_list",
     "as_mapping",
     "canonical_json",
     "check",
+    "circles_between",
     "compile_program",
     "edges",
+    "first_zone",
     "format_duration",
     "is_event_name",
     "journey_schema",
+    "next_time",
     "parse_duration",
     "problems_in",
     "read_journey",

@@ -3,7 +3,7 @@
 import re
 
 _FAMILIES = {
-    "contact": "created updated consent_changed deleted merged replied",
+    "contact": "created updated consent_changed deleted merged replied tags_changed",
     "cart": "updated",
     "checkout": "started updated expired",
     "order": "placed paid updated fulfilled cancelled refunded",
@@ -11,6 +11,8 @@ _FAMILIES = {
     "page": "viewed",
     "subscription": "created renewing cancelled payment_failed",
     "segment": "entered left",
+    "journey": "requested started finished",
+    "webhook": "answered",
     "email": (
         "accepted delivered deferred bounced rejected opened clicked complained unsubscribed"
         " skipped cancelled failed in_doubt resolved"

@@ -1,24 +1,35 @@
 """What is wrong with a journey across its steps, though each step alone is well formed."""
 
 import difflib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from chappe.ids import StepId
 from chappe.journey.definition import (
     DEPTH_MAX,
     STEPS_MAX,
-    GotoStep,
     Journey,
     Location,
-    SendStep,
-    Step,
-    WaitForEvent,
-    WaitStep,
     lists_in,
+    walk_steps,
 )
 from chappe.journey.ids import with_ids
-from chappe.journey.program import Next, Program, WaitForNode, WaitNode, compile_program, edges
+from chappe.journey.nodes import Next, WaitForNode, WaitNode, WaitUntilNode, edges
+from chappe.journey.program import TRIGGER_STEP, Program, compile_program
+from chappe.journey.rules import ExitAt, ExitOnGoal, ExitRule
+from chappe.journey.steps import (
+    GoalStep,
+    GotoStep,
+    SendStep,
+    StartJourneyStep,
+    Step,
+    WaitForAny,
+    WaitStep,
+    WebhookStep,
+)
+from chappe.journey.supplies import supplies
+from chappe.journey.triggers import OnDate, OnInactivity, OnRequest, events_of
+from chappe.journey.waits import EventWanted, WaitForOne
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +51,58 @@ def problems_in(journey: Journey, templates: Collection[str] | None = None) -> l
     too_large = list(_too_large(journey.steps))
     if too_large:
         return too_large
-    placed = list(_placed(with_ids(journey).steps, ("steps",)))
-    found = [*_duplicates(placed), *_unknown_steps(placed), *_unknown_templates(placed, templates)]
-    if not found:
-        found.extend(_goto_rings(placed))
-    if not found:
+    placed = list(walk_steps(with_ids(journey).steps))
+    found = [
+        *_duplicates(placed),
+        *_unknown_steps(placed),
+        *_unknown_templates(placed, templates),
+        *_unusable(placed, journey),
+        *_triggers_that_clash(journey),
+        *_keys_nobody_supplies(journey),
+        *_exits_that_never_match(journey),
+    ]
+    rings = list(_goto_rings(placed)) if not any(map(_is_about_goto, found)) else []
+    if not found and not rings:
         program = compile_program(journey)
         found.extend(_unreachable(placed, program))
         found.extend(_endless(placed, program))
-    return found
+    return [*found, *rings]
 
 
-def _placed(steps: tuple[Step, ...], at: Location) -> Iterator[tuple[Location, Step]]:
-    for index, step in enumerate(steps):
-        here = (*at, index)
-        yield here, step
-        for _, where, inner in lists_in(step):
-            yield from _placed(inner, (*here, *where))
+def circles_between(journeys: Iterable[Journey]) -> Iterator[tuple[str, Problem]]:
+    """Journeys that start one another in a circle: each with the step that closes it."""
+    steps: dict[str, list[tuple[Location, str]]] = {
+        journey.journey: [
+            ((*at, "start_journey"), step.start_journey)
+            for at, step in walk_steps(journey.steps)
+            if isinstance(step, StartJourneyStep)
+        ]
+        for journey in journeys
+    }
+    for name in sorted(steps):
+        for at, first in steps[name]:
+            way = _way_back(name, first, steps)
+            if way is not None:
+                yield name, Problem(at, f"leads back to itself: {' → '.join([name, *way])}")
+
+
+def _way_back(
+    home: str, first: str, steps: Mapping[str, list[tuple[Location, str]]]
+) -> list[str] | None:
+    waiting, seen = [[first]], {first}
+    while waiting:
+        way = waiting.pop()
+        if way[-1] == home:
+            return way
+        for _, then in steps.get(way[-1], []):
+            if then not in seen:
+                seen.add(then)
+                waiting.append([*way, then])
+    return None
+
+
+def _is_about_goto(problem: Problem) -> bool:
+    return bool(problem.at) and problem.at[-1] == "goto"
 
 
 def _too_large(steps: tuple[Step, ...]) -> Iterator[Problem]:
@@ -88,20 +134,97 @@ def _duplicates(placed: list[tuple[Location, Step]]) -> Iterator[Problem]:
 def _unknown_steps(placed: list[tuple[Location, Step]]) -> Iterator[Problem]:
     steps = {step.id or "": step for _, step in placed}
     sends = {own for own, step in steps.items() if isinstance(step, SendStep)}
+    calls = {own for own, step in steps.items() if isinstance(step, WebhookStep)}
     for at, step in placed:
         if isinstance(step, GotoStep) and step.goto not in steps:
             hint = did_you_mean(step.goto, steps)
             yield Problem((*at, "goto"), f"no step is called {step.goto!r}{hint}")
-        if isinstance(step, WaitStep) and isinstance(step.wait, WaitForEvent):
-            yield from _unknown_of((*at, "wait", "for"), step.wait, sends)
+        if not isinstance(step, WaitStep):
+            continue
+        if isinstance(step.wait, WaitForOne):
+            yield from _unknown_of((*at, "wait", "for"), step.wait.for_, sends, calls)
+        elif isinstance(step.wait, WaitForAny):
+            for index, path in enumerate(step.wait.for_):
+                yield from _unknown_of((*at, "wait", "for", index), path, sends, calls)
 
 
-def _unknown_of(at: Location, wait: WaitForEvent, sends: set[str]) -> Iterator[Problem]:
-    of = wait.for_.of
-    if of is not None and of not in sends:
+def _unknown_of(
+    at: Location, wanted: object, sends: set[str], calls: set[str]
+) -> Iterator[Problem]:
+    of = wanted.of if isinstance(wanted, EventWanted) else None
+    if of is None or not isinstance(wanted, EventWanted):
+        return
+    kinds = {name.partition(".")[0] for name in wanted.event}
+    if kinds == {"webhook"}:
+        if of not in calls:
+            yield Problem((*at, "of"), f"no webhook step is called {of!r}{did_you_mean(of, calls)}")
+        return
+    if of not in sends:
         yield Problem((*at, "of"), f"no send step is called {of!r}{did_you_mean(of, sends)}")
-    if of is not None and not all(name.startswith("email.") for name in wait.for_.event):
+    if kinds != {"email"}:
         yield Problem((*at, "of"), "only email events are about a message; leave out of")
+
+
+def _unusable(placed: list[tuple[Location, Step]], journey: Journey) -> Iterator[Problem]:
+    for at, step in placed:
+        if isinstance(step, SendStep) and step.send.channel != "email":
+            yield Problem((*at, "send", "channel"), "nothing can send this channel yet")
+        if isinstance(step, StartJourneyStep) and step.start_journey == journey.journey:
+            yield Problem((*at, "start_journey"), "a journey cannot start itself")
+
+
+def _triggers_that_clash(journey: Journey) -> Iterator[Problem]:
+    watches = [
+        index
+        for index, one in enumerate(journey.trigger)
+        if isinstance(one, OnInactivity) or (isinstance(one, OnDate) and one.of is None)
+    ]
+    dated = [i for i, one in enumerate(journey.trigger) if isinstance(one, OnDate) and one.of]
+    for index in watches[1:]:
+        what = "a journey begins by one date of the contact, or by one silence"
+        yield Problem(("trigger", index), what)
+    for index in dated[1:]:
+        yield Problem(("trigger", index), "a journey begins by one date of its event")
+    if dated and any(step.id == TRIGGER_STEP for _, step in walk_steps(journey.steps)):
+        yield Problem(("steps",), f"{TRIGGER_STEP!r} is the wait for the trigger's date here")
+
+
+def _keys_nobody_supplies(journey: Journey) -> Iterator[Problem]:
+    paths = journey.entry.key or ()
+    for index, one in enumerate(journey.trigger):
+        if not paths or isinstance(one, OnRequest):
+            continue
+        names = events_of(one)
+        if not names:
+            what = "a date of the contact or a silence brings no event; leave the key out"
+            yield Problem(("entry", "key"), what)
+        for name in names:
+            if not any(supplies(name, path) for path in paths):
+                what = f"{name} never has {' or '.join(paths)}: nobody would enter"
+                at: Location = (
+                    ("trigger", "event") if len(journey.trigger) == 1 else ("trigger", index)
+                )
+                yield Problem(at, what)
+
+
+def _exits_that_never_match(journey: Journey) -> Iterator[Problem]:
+    for index, rule in enumerate(journey.exit):
+        at: Location = ("exit", index)
+        match rule:
+            case ExitRule(match=found) if found is not None:
+                if journey.entry.key is None:
+                    yield Problem((*at, "match"), "can never match: entry has no key")
+                elif not any(supplies(rule.event, path) for path in found.any_):
+                    what = f"can never match: {rule.event} never has {' or '.join(found.any_)}"
+                    yield Problem((*at, "match"), what)
+            case ExitOnGoal() if journey.goal is None and not any(
+                isinstance(step, GoalStep) for _, step in walk_steps(journey.steps)
+            ):
+                yield Problem((*at, "goal"), "can never match: the journey has no goal")
+            case ExitAt(at=end) if journey.entry.starts is not None and end <= journey.entry.starts:
+                yield Problem((*at, "at"), "ends everybody before anybody may enter")
+            case _:
+                pass
 
 
 def _unknown_templates(
@@ -130,7 +253,7 @@ def _goto_rings(placed: list[tuple[Location, Step]]) -> Iterator[Problem]:
 
 def _unreachable(placed: list[tuple[Location, Step]], program: Program) -> Iterator[Problem]:
     reached: set[StepId] = set()
-    waiting: list[Next] = [program.start]
+    waiting: list[Next] = [program.start, *(one.start for one in program.triggers)]
     while waiting:
         step = waiting.pop()
         if step is None or step in reached:
@@ -154,7 +277,8 @@ def _endless(placed: list[tuple[Location, Step]], program: Program) -> Iterator[
     for start in program.nodes:
         looped = _first_loop(start, onward, done)
         if looped is not None:
-            yield Problem(at_of[looped], f"step {looped!r} comes back to itself without a wait")
+            at = at_of.get(looped, ("trigger",))
+            yield Problem(at, f"step {looped!r} comes back to itself without a wait")
             return
 
 
@@ -164,9 +288,12 @@ def _at_once(program: Program, step: StepId) -> tuple[StepId, ...]:
     match node:
         case WaitNode():
             ways: tuple[Next, ...] = ()
-        case WaitForNode():
-            # Engagement with a mail may have happened already; other events are still to come.
-            ways = (node.then,) if node.of else ()
+        case WaitUntilNode(at=at, then=then):
+            # A weekday alone may be today; a time of day is always still to come.
+            ways = () if at is not None else (then,)
+        case WaitForNode(alternatives=found):
+            # What holds already, or engagement with a mail; other events are still to come.
+            ways = tuple(one.then for one in found if one.of or one.when)
         case _:
             ways = tuple(edge.target for edge in edges(node))
     return tuple(way for way in ways if way is not None)

@@ -11,35 +11,50 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from chappe.journey.conditions import (
-    All,
-    AnyOf,
-    Comparison,
-    ConsentIs,
-    Did,
-    Not,
-    Times,
-)
-from chappe.journey.definition import (
-    STEP_KINDS,
-    Cooldown,
-    Else,
-    Entry,
-    EventWanted,
-    ExitRule,
-    Goal,
-    Journey,
-    Location,
-    Match,
-    SendWhat,
-    Trigger,
-    WaitForEvent,
-    When,
-)
+from chappe.journey.cadence import Cadence, Cap, QuietHours
+from chappe.journey.conditions import NODES, Comparison, Occasion, ScoreBounds, Times
+from chappe.journey.definition import Journey, Location
 from chappe.journey.ids import with_ids
 from chappe.journey.names import EVENT_NAMES
 from chappe.journey.problems import Problem, did_you_mean, problems_in
+from chappe.journey.rules import (
+    EXIT_KINDS,
+    Cooldown,
+    Entry,
+    Goal,
+    Match,
+)
+from chappe.journey.steps import (
+    STEP_KINDS,
+    ConditionPath,
+    Else,
+    EventPath,
+    FromPath,
+    NotifyWhat,
+    SendWhat,
+    Split,
+    UpdateWhat,
+    Variant,
+    WaitForAny,
+    WebhookWhat,
+    When,
+)
+from chappe.journey.triggers import (
+    TRIGGER_KINDS,
+    JourneyChange,
+    SegmentChange,
+    Silence,
+    TagChange,
+)
 from chappe.journey.values import Strict, as_mapping
+from chappe.journey.waits import (
+    ConditionWanted,
+    EventWanted,
+    WaitFor,
+    WaitForOne,
+    WaitUntilDate,
+    WaitUntilTime,
+)
 
 FILE_BYTES_MAX = 128 * 1024
 NESTING_MAX = 100
@@ -189,23 +204,44 @@ def _scalar(node: yaml.Node) -> Any:
 
 
 _KEYS_UNDER: Mapping[str, type[Strict]] = {
-    "trigger": Trigger,
     "entry": Entry,
-    "exit": ExitRule,
     "goal": Goal,
     "match": Match,
+    "cadence": Cadence,
+    "quiet_hours": QuietHours,
+    "caps": Cap,
     "send": SendWhat,
-    "for": EventWanted,
+    "update": UpdateWhat,
+    "webhook": WebhookWhat,
+    "notify": NotifyWhat,
+    "split": Split,
+    "variants": Variant,
+    "set:from": FromPath,
+    "tag": TagChange,
+    "list": TagChange,
+    "segment": SegmentChange,
+    "inactive": Silence,
+    "journey": JourneyChange,
+    "for:event": EventWanted,
+    "for:when": ConditionWanted,
+    "path:event": EventPath,
+    "path:when": ConditionPath,
     "times": Times,
     "again:cooldown": Cooldown,
-    "wait:for": WaitForEvent,
+    "wait:time": WaitFor,
+    "wait:until": WaitUntilTime,
+    "wait:date": WaitUntilDate,
+    "wait:for": WaitForOne,
+    "wait:any": WaitForAny,
     "arm:when": When,
     "arm:else": Else,
-    "if:all": All,
-    "if:any": AnyOf,
-    "if:not": Not,
-    "if:did": Did,
-    "if:consent": ConsentIs,
+    "at": Occasion,
+    "opened": Times,
+    "clicked": Times,
+    "score": ScoreBounds,
+    **NODES,
+    **{f"on:{kind}": model for kind, model in TRIGGER_KINDS.items()},
+    **{f"exit:{kind}": model for kind, model in EXIT_KINDS.items()},
     **{f"step:{kind}": model for kind, model in STEP_KINDS.items()},
 }
 """The model that stands under a key or a tag of a validation error's location."""
@@ -234,7 +270,7 @@ def _in_words(kind: str, message: str, at: Location, given: Any) -> str:
             return message + did_you_mean(str(given), EVENT_NAMES)
         case "path":
             return message + did_you_mean(str(given), ("event.", "contact.", "entry."))
-        case "model_type" | "dict_type" | "model_attributes_type":
+        case "mapping" | "model_type" | "dict_type" | "model_attributes_type":
             return "should be a mapping"
         case "tuple_type" | "list_type":
             return "should be a list"

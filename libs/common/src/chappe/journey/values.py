@@ -1,8 +1,9 @@
 """The small typed values that a journey file is made of, each with one clear complaint."""
 
 import datetime as dt
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeAlias, cast
@@ -25,8 +26,19 @@ from chappe.journey.names import is_event_name
 Money: TypeAlias = tuple[Decimal, str]
 
 _MONEY = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ([A-Z]{3})")
+_AMOUNT = re.compile(r"-?[0-9]{1,20}(?:\.[0-9]{1,10})?")
 PATH_PATTERN = r"^(event|contact|entry)(\.[A-Za-z0-9_$-]{1,100}){1,10}$"
+EVENT_PATH_PATTERN = r"^event(\.[A-Za-z0-9_$-]{1,100}){1,10}$"
 _PATH = re.compile(PATH_PATTERN)
+
+INSTANT_PATTERN = (
+    r"(?:1[89]|2[01])[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
+    r"(?:[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]{1,6})?)?"
+    r"(?:Z|[+-](?:0[0-9]|1[0-4]):[0-5][0-9])?)?"
+)
+"""A date or an instant in an event or an attribute; Postgres reads the same expression."""
+_INSTANT = re.compile(INSTANT_PATTERN)
+DATE_LENGTH = 10
 
 
 class Strict(BaseModel):
@@ -46,6 +58,31 @@ def money(text: Any) -> Money | None:
     return (Decimal(found[1]), found[2]) if found else None
 
 
+def amount(value: Any) -> Decimal | None:
+    """The amount of a price: digits in a text, or a finite number."""
+    if isinstance(value, str):
+        return Decimal(value) if _AMOUNT.fullmatch(value) else None
+    return number(value)
+
+
+def number(value: Any) -> Decimal | None:
+    """A finite number as it is written in JSON; true and false are none."""
+    if isinstance(value, float):
+        return Decimal(repr(value)) if math.isfinite(value) else None
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def instant(value: Any) -> dt.datetime | None:
+    """A date or a time as an instant, in UTC where it names no zone; None for anything else."""
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
+        try:
+            at = dt.datetime.fromisoformat(value)
+        except ValueError:  # 30 February
+            return None
+        return at if at.tzinfo else at.replace(tzinfo=dt.UTC)
+    return None
+
+
 def _duration(value: Any) -> dt.timedelta:
     if not isinstance(value, str):
         raise wrong("duration", f"{value!r} is not a duration; write 20m, 1h, 2d or PT4H")
@@ -57,6 +94,50 @@ def _duration(value: Any) -> dt.timedelta:
 
 def _since(value: Any) -> dt.timedelta | Literal["entry"]:
     return "entry" if value == "entry" else _duration(value)
+
+
+def _moment(value: Any) -> dt.datetime | dt.timedelta:
+    if isinstance(value, dt.datetime | dt.timedelta):
+        return value
+    if value == "now":
+        return dt.timedelta()
+    if isinstance(value, str) and value[:1] in ("+", "-"):
+        try:
+            return (-1 if value[0] == "-" else 1) * parse_duration(value[1:])
+        except ValueError as error:
+            raise wrong("moment", str(error)) from error
+    at = instant(value)
+    if at is None:
+        what = "write 2026-12-24, 2026-12-24T18:00+01:00, now, -90d (ago) or +3d (ahead)"
+        raise wrong("moment", f"{value!r} is not a moment; {what}")
+    return at
+
+
+def _show_moment(value: dt.datetime | dt.timedelta) -> str:
+    if isinstance(value, dt.datetime):
+        return value.isoformat()
+    if not value:
+        return "now"
+    return f"-{format_duration(-value)}" if value < dt.timedelta() else f"+{format_duration(value)}"
+
+
+def _anniversary(value: Any) -> int:
+    if value == "today":
+        return 0
+    days = _duration(value)
+    if days % dt.timedelta(days=1) or days >= dt.timedelta(days=365):
+        raise wrong("anniversary", f"{value!r} should be today, or whole days such as 7d")
+    return days.days
+
+
+def _show_anniversary(value: int) -> str:
+    return f"{value}d" if value else "today"
+
+
+def _event_path(value: str) -> str:
+    if not _path(value).startswith("event."):
+        raise wrong("path", f"{value!r} should begin with event.: each event is looked at alone")
+    return value
 
 
 def _event_name(value: str) -> str:
@@ -92,6 +173,22 @@ def as_mapping(value: Any) -> Mapping[str, Any] | None:
 def as_list(value: Any) -> list[Any] | None:
     """``value`` when it is a list."""
     return cast("list[Any]", value) if isinstance(value, list) else None
+
+
+def walk(value: Any, keys: Sequence[str]) -> Any:
+    """The value below ``value``; a key of digits is an index where it meets a list."""
+    for key in keys:
+        if isinstance(value, dict):
+            value = cast("dict[str, Any]", value).get(key)
+        elif (mapping := as_mapping(value)) is not None:
+            value = mapping.get(key)
+        elif (items := as_list(value)) is not None:
+            # isdecimal is true of other scripts' digits too; int reads them all.
+            index = int(key[:9]) if key.isdecimal() else len(items)
+            value = items[index] if index < len(items) else None
+        else:
+            return None
+    return value
 
 
 def _as_list(value: Any) -> Any:
@@ -148,11 +245,31 @@ Since = Annotated[
     PlainSerializer(_show_since, return_type=str),
     WithJsonSchema({"anyOf": [{"const": "entry"}, _DURATION_SCHEMA]}),
 ]
+Moment = Annotated[
+    dt.datetime | dt.timedelta,
+    BeforeValidator(_moment),
+    PlainSerializer(_show_moment, return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
+"""An instant, or so long after now; before it when negative."""
+Anniversary = Annotated[
+    int,
+    BeforeValidator(_anniversary),
+    PlainSerializer(_show_anniversary, return_type=str),
+    WithJsonSchema({"anyOf": [{"const": "today"}, {"type": "string", "pattern": "^[0-9]+[dw]$"}]}),
+]
+"""Today, or within so many days."""
 Name = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9][a-z0-9_-]{0,99}$")]
 StepName = Annotated[str, StringConstraints(strict=True, pattern=r"^[a-z0-9][a-z0-9_.-]{0,299}$")]
 EventName = Annotated[str, StringConstraints(strict=True), AfterValidator(_event_name)]
 EventNames = Annotated[tuple[EventName, ...], FILLED, *one_or_more({"type": "string"})]
 Path = Annotated[str, StringConstraints(strict=True), AfterValidator(_path)]
+EventPath = Annotated[
+    str,
+    StringConstraints(strict=True),
+    AfterValidator(_event_path),
+    WithJsonSchema({"type": "string", "pattern": EVENT_PATH_PATTERN}),
+]
 Paths = Annotated[tuple[Path, ...], FILLED, *one_or_more({"type": "string"})]
 Scalar = Annotated[
     Any, AfterValidator(_scalar), WithJsonSchema({"type": ["string", "number", "boolean"]})

@@ -43,6 +43,8 @@ IDLE_SECONDS_MAX = 30.0
 DEADLOCK_RERUNS_MAX = 5
 TRIM_SECONDS = 600.0
 KEEP = dt.timedelta(days=14)
+"""Records that every reader has passed, and dead letters: what is personal in them ends here."""
+FORGET_ROWS_MAX = 1_000
 RECONNECT_SECONDS = 0.5
 BARRIER_SECONDS = 1.0
 
@@ -188,11 +190,21 @@ class ShardRunner:
             await asyncio.sleep(TRIM_SECONDS)
             if 0 not in self._holdings.owned:
                 continue
+            await self.forget()
             for stream in self._processor.inputs:
                 try:
                     await self._broker.trim(stream, KEEP.total_seconds())
                 except BrokerError as error:
                     logger.warning("Could not trim a stream", stream=stream, error=str(error))
+
+    async def forget(self) -> None:
+        """Drop the dead letters that are older than ``KEEP``: they hold what strangers sent."""
+        try:
+            before = self._clock.now() - KEEP
+            while await self._store.forget_dead_letters(before, FORGET_ROWS_MAX):
+                await asyncio.sleep(0)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            logger.warning("Old dead letters were not dropped", error=repr(error))
 
     async def _apply_batches(self) -> None:
         while not self._stopping:

@@ -102,6 +102,13 @@ class Standing:
     workers: int
 
 
+FORGET_DEAD_LETTERS = """
+    WITH old  AS (SELECT id FROM {schema}.dead_letter WHERE at < $1 ORDER BY at LIMIT $2),
+         gone AS (DELETE FROM {schema}.dead_letter WHERE id IN (SELECT id FROM old) RETURNING 1)
+    SELECT count(*)::int FROM gone
+"""
+
+
 class OutboxRow(msgspec.Struct, frozen=True):
     shard: int
     seq: int
@@ -171,6 +178,10 @@ class ShardStore:
     async def outbox(self, shard: int, after: int, limit: int) -> list[OutboxRow]:
         rows = await self.pool.fetch(self._sql(OUTBOX), shard, after, limit)
         return [OutboxRow(*row) for row in rows]
+
+    async def forget_dead_letters(self, before: dt.datetime, limit: int) -> int:
+        """Drop the oldest dead letters from before then; how many went."""
+        return await self.pool.fetchval(self._sql(FORGET_DEAD_LETTERS), before, limit)
 
     async def let_go(self, held: dict[int, int]) -> None:
         """Free these shards at once, for whoever ticks next."""

@@ -41,6 +41,12 @@ FORGET_EVENTS = """
      WHERE shard = $1 AND workspace = $2 AND position(convert_to($3, 'UTF8') IN body) > 0
 """
 
+BLANK_LETTERS = """
+    UPDATE analytics.dead_letter
+       SET value = '', key = '', reason = 'erased at a contact''s request'
+     WHERE key = ANY($1::bytea[])
+"""
+
 
 async def aliases(
     connection: Any, contacts: Iterable[ContactKey]
@@ -65,7 +71,9 @@ async def forget(connection: Any, key: ContactKey, partitions: int) -> None:
     """Counts stay; excerpts, addresses and links of this person go, and of who they were before."""
     contacts = [row["contact"] for row in await connection.fetch(EVERYBODY, *key)]
     await connection.execute(BLANK, key.workspace, contacts)
-    for contact in contacts:
-        shard = partition_of(contact_key(key.workspace, contact), partitions)
+    keys = [contact_key(key.workspace, contact) for contact in contacts]
+    await connection.execute(BLANK_LETTERS, keys)
+    for contact, name in zip(contacts, keys, strict=True):
+        shard = partition_of(name, partitions)
         await connection.execute(FORGET_EVENTS, shard, key.workspace, contact)
         await connection.execute(ALIAS, key.workspace, contact, None)

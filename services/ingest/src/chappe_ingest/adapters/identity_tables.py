@@ -21,6 +21,9 @@ from chappe_ingest.domain.normalised import PAUSE_SOURCE
 
 SCHEMA = "ingest"
 
+ABOUT_PEOPLE = ("contact.", "privacy.")
+"""Facts whose subject is a person: an address, a number, a customer's id."""
+
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
 NEW_DELIVERIES = """
@@ -147,11 +150,13 @@ class IdentityTables:
             new = await connection.fetch(NEW_DELIVERIES, *_columns(rows.deliveries, 2))
             held.delivered = set(rows.deliveries) - {(row[0], row[1]) for row in new}
         if rows.meanings:
-            new = await connection.fetch(NEW_MEANINGS, *_columns(rows.meanings, 2))
-            held.meant = set(rows.meanings) - {(row[0], row[1]) for row in new}
+            kept = {(each[0], self._nameless(each[1])): each for each in rows.meanings}
+            new = await connection.fetch(NEW_MEANINGS, *_columns(sorted(kept), 2))
+            held.meant = set(rows.meanings) - {kept[row[0], row[1]] for row in new}
         if rows.objects:
-            for row in await connection.fetch(LOCK_OBJECTS, *_columns(rows.objects, 4)):
-                held.versions[row[0], row[1], row[2], row[3]] = row[4]
+            objects = {(*each[:3], self._nameless(each[3])): each for each in rows.objects}
+            for row in await connection.fetch(LOCK_OBJECTS, *_columns(sorted(objects), 4)):
+                held.versions[objects[row[0], row[1], row[2], row[3]]] = row[4]
         if rows.contacts:
             held.redirects = await merge_tables.redirects(connection, rows.contacts)
         contacts: set[ContactKey] = set(rows.contacts)
@@ -173,6 +178,12 @@ class IdentityTables:
             await _follow(connection, held, missing)
         return held
 
+    def _nameless(self, key: str) -> str:
+        """These keys are kept for ever: one that names a person is kept as its hash."""
+        if "@" in key or key.startswith(ABOUT_PEOPLE):
+            return self._fingerprint("once", key)
+        return key
+
     async def merge_and_erase(
         self, connection: Connection, outcome: Outcome, now: dt.datetime
     ) -> None:
@@ -183,7 +194,10 @@ class IdentityTables:
         """The service's part of ``COMMIT``: the rows as ``decide`` left them."""
         met = sorted(outcome.created | outcome.stated)
         touched = sorted(outcome.bound | outcome.ordered)
-        view, versions = held.view, sorted(held.versions.items())
+        view = held.view
+        versions = sorted(
+            ((*key[:3], self._nameless(key[3])), version) for key, version in held.versions.items()
+        )
         disputed = {
             (workspace, each.identifier.type, each.identifier.value, each.wanted_by): each
             for workspace, each in outcome.conflicts

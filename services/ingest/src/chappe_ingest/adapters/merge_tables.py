@@ -23,7 +23,7 @@ REDIRECTS = """
 """
 
 ERASED = """
-    SELECT e.workspace, e.digest, e.times
+    SELECT e.workspace, e.digest, e.times, e.at
       FROM unnest($1::text[], $2::text[]) u(workspace, digest)
       JOIN ingest.erased_identifier e ON e.workspace = u.workspace AND e.digest = u.digest
 """
@@ -75,7 +75,8 @@ NAME_AGAIN = """
 REMEMBER = """
     INSERT INTO ingest.erased_identifier AS was (workspace, digest, at)
     SELECT $1, digest, $3 FROM unnest($2::text[]) u(digest) ORDER BY digest
-        ON CONFLICT (workspace, digest) DO UPDATE SET at = excluded.at, times = was.times + 1
+        ON CONFLICT (workspace, digest) DO UPDATE
+       SET at = greatest(was.at, excluded.at), times = was.times + 1
 """
 
 NOTE = """
@@ -96,6 +97,15 @@ ASK_OPERATOR = """
     VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting')
         ON CONFLICT (id) DO NOTHING
 """
+
+# Both asked the same shop for the same thing: one row is enough.
+MOVE_WISHES = """
+    UPDATE ingest.write_back AS w SET contact = $3
+     WHERE w.workspace = $1 AND w.contact = $2
+       AND NOT EXISTS (SELECT FROM ingest.write_back o WHERE o.source = w.source AND o.contact = $3)
+"""
+
+FORGET_WISHES = "DELETE FROM ingest.write_back WHERE workspace = $1 AND contact = $2"
 
 SHOP_MAX_CHARS = 200
 SHOPS_WAIT = dt.timedelta(days=30)
@@ -118,11 +128,14 @@ async def redirects(
 
 async def erased(
     connection: Connection, keys: Sequence[identity.Key], fingerprint: Fingerprint
-) -> dict[identity.Key, int]:
+) -> dict[identity.Key, identity.Erased]:
     """Which of ``keys`` were names of people who were erased."""
     by_digest = {(key[0], digest_of(fingerprint, key)): key for key in keys}
     rows = await connection.fetch(ERASED, *_columns(list(by_digest), 2))
-    return {by_digest[row["workspace"], row["digest"]]: row["times"] for row in rows}
+    return {
+        by_digest[row["workspace"], row["digest"]]: identity.Erased(row["times"], row["at"])
+        for row in rows
+    }
 
 
 async def apply(
@@ -133,6 +146,8 @@ async def apply(
         await connection.execute(MOVE, workspace, gone, into)
         await connection.execute(SHORTEN, workspace, gone, into)
         await connection.execute(REDIRECT, workspace, gone, into, now)
+        await connection.execute(MOVE_WISHES, workspace, gone, into)
+        await connection.execute(FORGET_WISHES, workspace, gone)
         await connection.execute(FORGET_CONTACT, workspace, gone)
     await _erase(connection, outcome, fingerprint, now)
     if outcome.unnamed:
@@ -162,12 +177,12 @@ async def _erase(
         if erasure.contact is not None:
             for row in await connection.fetch(FORGET_NAMES, workspace, erasure.contact):
                 names.add((workspace, row["type"], row["value"]))
-            for sql in (FORGET_CONTACT, FORGET_REDIRECTS, FORGET_CONFLICTS):
+            for sql in (FORGET_CONTACT, FORGET_REDIRECTS, FORGET_CONFLICTS, FORGET_WISHES):
                 await connection.execute(sql, workspace, erasure.contact)
         if names:
             await connection.execute(FORGET_NAMED_CONFLICTS, *_columns(sorted(names), 3))
             digests = sorted(digest_of(fingerprint, key) for key in names)
-            await connection.execute(REMEMBER, workspace, digests, now)
+            await connection.execute(REMEMBER, workspace, digests, erasure.event.received_at)
         await connection.execute(
             NOTE,
             erasure.event.id,

@@ -2,12 +2,13 @@
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
 
-from chappe.ids import ContactId, WorkspaceId
+from chappe.ids import ContactId, SourceId, WorkspaceId
+from chappe_ingest.application.forgetting import Erasing, ShopTask
 
 IDENTIFIERS = """
     SELECT type, value, scope, trusted FROM ingest.identifier
@@ -74,10 +75,20 @@ ADVANCE = """
      WHERE id = $1
 """
 
+TOUCHED = """
+    SELECT source, n FROM ingest.erased_dropped WHERE source = ANY($1::text[])
+"""
+
+UNDONE = """
+    SELECT source, id, state, due_at FROM ingest.shop_erasure
+     WHERE source = ANY($1::text[]) AND state <> 'done' ORDER BY due_at LIMIT $2
+"""
+
 NEXT_DUE = "SELECT min(due_at) FROM ingest.shop_erasure WHERE state <> 'done'"
 
 EXPORT_MAX = 1_000
 TASKS_MAX = 100
+UNDONE_MAX = 1_000
 
 
 class PostgresPrivacy:
@@ -136,6 +147,17 @@ class PostgresPrivacy:
         self, task: str, cursor: str, erased: int, kept: int, now: dt.datetime, *, done: bool
     ) -> None:
         await self._pool.execute(ADVANCE, task, cursor, erased, kept, done, now)
+
+    async def erasing(self, sources: Sequence[SourceId]) -> Mapping[SourceId, Erasing]:
+        """Of sources that erasures touch: what was left out, and what shops wait for."""
+        dropped = {row["source"]: row["n"] for row in await self._pool.fetch(TOUCHED, sources)}
+        tasks: dict[str, list[ShopTask]] = {}
+        for source, *task in await self._pool.fetch(UNDONE, sources, UNDONE_MAX):
+            tasks.setdefault(source, []).append(ShopTask(*task))
+        return {
+            SourceId(source): Erasing(dropped.get(source, 0), tuple(tasks.get(source, ())))
+            for source in dropped.keys() | tasks.keys()
+        }
 
     async def next_due(self) -> dt.datetime | None:
         """When the earliest shop's request must have been answered."""

@@ -42,6 +42,19 @@ class SetAsideFiles:
         at = dt.datetime.fromtimestamp(record.at, UTC)
         return SetAside(id_, at, why[:WHY_MAX_CHARS], record)
 
+    def discard_before(self, then: dt.datetime) -> int:
+        """By the files' own times; a file that goes meanwhile is no error."""
+        gone = 0
+        for path in tuple(self._directory.glob("*.record")) if self._directory.is_dir() else ():
+            try:
+                if path.stat().st_mtime >= then.timestamp():
+                    continue
+            except FileNotFoundError:
+                continue
+            self.discard(path.stem)
+            gone += 1
+        return gone
+
     def discard(self, id_: str) -> None:
         if _ID.fullmatch(id_) is None:
             return

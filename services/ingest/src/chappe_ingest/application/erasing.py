@@ -1,13 +1,15 @@
 """Forget a person: what the resolver knows of them, and whatever would bring them back.
 
 The names become keyed hashes. Imports, pollers, backfills and replays that name one of them are
-left out; a fresh, trusted, live delivery makes a new contact, without the old consent.
+left out, and so is what had come before the erasure and was still on its way: in a spool, in the
+quarantine, waiting for its shop. A fresh, trusted, live delivery makes a new contact, without the
+old consent.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
-from chappe.events import Event, Identifier, rename
+from chappe.events import Event, Identifier, RawRecord, rename
 from chappe.ids import ContactId, EventId, SourceId, derived
 from chappe_ingest.application.rows import Erasure, Held, Outcome
 from chappe_ingest.domain import identity, marks, merging
@@ -31,12 +33,14 @@ def shops_asking(facts: Iterable[Fact]) -> list[Event]:
 
 
 def is_kept_out(
-    claim: identity.Claim, facts: Iterable[Fact], headers: Mapping[str, str], view: identity.View
+    claim: identity.Claim, facts: Iterable[Fact], raw: RawRecord, view: identity.View
 ) -> bool:
     """True when the delivery names somebody who was erased, and is not fresh, trusted news."""
-    if not any(identity.key_of(claim.workspace, i) in view.erased for i in claim.identifiers):
+    keys = (identity.key_of(claim.workspace, each) for each in claim.identifiers)
+    erased = [each.at for key in keys if (each := view.erased.get(key)) is not None]
+    if not erased:
         return False
-    old = any(mark in headers for mark in _NOT_FRESH)
+    old = raw.received_at < max(erased) or any(mark in raw.headers for mark in _NOT_FRESH)
     return old or not claim.trusted or any(fact.event.flags.historical for fact in facts)
 
 
@@ -64,13 +68,13 @@ def erase(request: Event, claim: identity.Claim, held: Held, outcome: Outcome) -
     contacts = _contacts(claim, held.view)
     events = [_told(request, at, each, claim, held) for at, each in enumerate(contacts)]
     for contact in contacts:
-        merging.forget(held.view, claim.workspace, contact)
+        merging.forget(held.view, claim.workspace, contact, request.received_at)
         held.contacts.pop((claim.workspace, contact), None)
         outcome.created.discard((claim.workspace, contact))
         outcome.stated.discard((claim.workspace, contact))
     for key in named:
         if key not in held.view.bindings:
-            held.view.erased.setdefault(key, 1)
+            held.view.erased.setdefault(key, identity.Erased(1, request.received_at))
     outcome.unnamed.update(key for key in named if key not in held.view.bindings)
     outcome.erasures += [
         Erasure(event, event.contact, named if at == 0 else ())

@@ -8,7 +8,7 @@ import asyncio
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -46,9 +46,44 @@ class Tasks(Protocol):
     async def next_due(self) -> dt.datetime | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class ShopTask:
+    """What a shop asked when it left, and nobody has finished."""
+
+    id: str
+    state: str
+    due_at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Erasing:
+    """How erasures touch one source. ``dropped``: deliveries that named the erased."""
+
+    dropped: int = 0
+    tasks: tuple[ShopTask, ...] = ()
+
+
+class Held(Protocol):
+    """What we hold of a person, and what shops asked, as those who answer for it need it."""
+
+    async def export(self, workspace: WorkspaceId, contact: ContactId) -> dict[str, Any]: ...
+
+    async def is_erased(self, event: str) -> bool: ...
+
+    async def source_of(self, workspace: WorkspaceId, ref: str) -> str | None: ...
+
+    async def tasks(self, workspace: WorkspaceId, source: str | None) -> list[dict[str, Any]]: ...
+
+    async def confirm(
+        self, workspace: WorkspaceId, source: str, task: str, now: dt.datetime
+    ) -> bool:
+        """False when there is no such task, or it is done."""
+        ...
+
+
 def erase_delivery(contact: ContactId) -> Delivered:
     """What asks the resolver to forget ``contact``."""
-    document = {"name": "privacy.erase_requested", "contact": contact}
+    document: dict[str, str] = {"name": "privacy.erase_requested", "contact": contact}
     return Delivered(headers={}, body=msgspec.json.encode(document), entity=contact, verified=True)
 
 

@@ -261,7 +261,7 @@ def decide(each: Understood, held: Held, outcome: Outcome) -> list[Event] | Refu
     )
     if (request := erasing.asked(meant.facts)) is not None:
         return erasing.erase(request, claim, held, outcome)
-    if erasing.is_kept_out(claim, meant.facts, raw.headers, held.view):
+    if erasing.is_kept_out(claim, meant.facts, raw, held.view):
         erasing.drop(raw.source, claim, held, outcome)
         return []
     if erasing.names_nobody(claim, meant.facts, held.view):

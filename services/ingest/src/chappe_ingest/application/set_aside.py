@@ -28,6 +28,10 @@ class Shelf(Protocol):
 
     def one(self, id_: str) -> SetAside | None: ...
 
+    def discard_before(self, then: dt.datetime) -> int:
+        """Those that were set aside before ``then`` (wall clock); how many went."""
+        ...
+
     def discard(self, id_: str) -> None:
         """Gone for ever; nothing happens when it is gone already."""
         ...

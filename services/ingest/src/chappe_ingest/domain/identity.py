@@ -5,6 +5,7 @@ that is bound decides. What is bound never moves: an identifier of somebody else
 and the conflict is written down. New contact ids are derived, so that a replay agrees with itself.
 """
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
@@ -44,6 +45,13 @@ class Binding(msgspec.Struct, frozen=True):
     trusted: bool = True
 
 
+class Erased(msgspec.Struct, frozen=True):
+    """How often a name was erased, and when the last request came in (business clock)."""
+
+    times: int
+    at: dt.datetime
+
+
 @dataclass(slots=True)
 class View:
     """The identifier rows of a batch, locked, and the names of the contacts they lead to."""
@@ -53,8 +61,8 @@ class View:
         default_factory=dict[ContactId, dict[Key, Binding]]
     )
     ordered: set[Key] = field(default_factory=set[Key])
-    erased: dict[Key, int] = field(default_factory=dict[Key, int])
-    """Names of people who were erased, and how often: a contact that has one now is another."""
+    erased: dict[Key, Erased] = field(default_factory=dict[Key, Erased])
+    """Names of people who were erased: a contact that has one now is another."""
 
     def bind(self, key: Key, binding: Binding) -> None:
         self.bindings[key] = binding
@@ -220,6 +228,6 @@ def _elsewhere(conflicts: Iterable[Conflict]) -> tuple[ContactId, ...]:
 
 
 def _new(view: View, workspace: WorkspaceId, strongest: Identifier) -> ContactId:
-    times = view.erased.get(key_of(workspace, strongest), 0)
-    again = (str(times),) if times else ()
+    erased = view.erased.get(key_of(workspace, strongest))
+    again = (str(erased.times),) if erased is not None else ()
     return ContactId(derived("c_", workspace, strongest.type, strongest.value, *again))

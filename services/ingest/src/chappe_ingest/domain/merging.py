@@ -4,9 +4,11 @@ Names move with the person: after a merge whoever was named leads to the one tha
 erasure nobody does, and the next contact of the same name is another one.
 """
 
+import datetime as dt
+
 from chappe.ids import ContactId, WorkspaceId
 from chappe_ingest.domain.consent import STATEMENTS_MAX, Statements
-from chappe_ingest.domain.identity import Binding, Key, View
+from chappe_ingest.domain.identity import Binding, Erased, Key, View
 from chappe_ingest.domain.reading import parse_time
 
 UNSUBSCRIBED = "unsubscribed"
@@ -26,8 +28,8 @@ def merge(view: View, workspace: WorkspaceId, gone: ContactId, into: ContactId) 
     return moved
 
 
-def forget(view: View, workspace: WorkspaceId, contact: ContactId) -> None:
-    """Let nobody be known by what ``contact`` was known by."""
+def forget(view: View, workspace: WorkspaceId, contact: ContactId, at: dt.datetime) -> None:
+    """Let nobody be known by what ``contact`` was known by. ``at``: when that was asked."""
     names = [
         key
         for key, binding in view.bindings.items()
@@ -36,7 +38,12 @@ def forget(view: View, workspace: WorkspaceId, contact: ContactId) -> None:
     view.names.pop(contact, None)
     for key in names:
         del view.bindings[key]
-        view.erased[key] = view.erased.get(key, 0) + 1
+        before = view.erased.get(key)
+        view.erased[key] = Erased(1, at) if before is None else _once_more(before, at)
+
+
+def _once_more(before: Erased, at: dt.datetime) -> Erased:
+    return Erased(before.times + 1, max(before.at, at))
 
 
 def folded(into: Statements, gone: Statements) -> Statements:

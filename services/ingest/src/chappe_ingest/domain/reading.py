@@ -161,7 +161,7 @@ class Reader(msgspec.Struct, frozen=True):
                 if stripped := value.strip()[:TEXT_MAX_CHARS]:
                     return stripped
             elif isinstance(value, int | Decimal) and not isinstance(value, bool):
-                return str(value)
+                return format(value, "f") if isinstance(value, Decimal) else str(value)
             else:
                 self.warn(name, "text", value)
         return None

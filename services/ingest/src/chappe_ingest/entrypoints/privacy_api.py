@@ -11,8 +11,7 @@ from pydantic import BaseModel
 from chappe.clock import Clock, monotonic
 from chappe.http import Page, Problem
 from chappe.ids import ContactId, WorkspaceId, derived
-from chappe_ingest.adapters.privacy import PostgresPrivacy
-from chappe_ingest.application.forgetting import erase_delivery, own_source
+from chappe_ingest.application.forgetting import Held, erase_delivery, own_source
 from chappe_ingest.application.inlet import Inlet, LogAway
 from chappe_ingest.application.refs import Identities, find
 from chappe_ingest.entrypoints.workspace import Authorise
@@ -48,7 +47,7 @@ class ShopErasure(BaseModel):
 class PrivacyDesk:
     inlet: Inlet
     identities: Identities
-    privacy: PostgresPrivacy
+    privacy: Held
     business: Clock
 
     async def erase(self, workspace: WorkspaceId, ref: str) -> Erasure:

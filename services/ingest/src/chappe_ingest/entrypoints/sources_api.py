@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from chappe.clock import Clock
 from chappe.http import FieldError, Page, Problem
 from chappe.ids import NewId, SourceId, WorkspaceId
+from chappe_ingest.application.forgetting import Erasing
 from chappe_ingest.application.inlet import LogAway
 from chappe_ingest.application.key_sets import KeySets, KeysUnavailable
 from chappe_ingest.application.pulling_ports import Backfill
@@ -47,6 +48,7 @@ SECRET_MAX_CHARS: Final = 16_384
 WRITE_KEY: Final = re.compile(r"[!-~]{1,256}")
 CONFIG_MAX_BYTES: Final = 16_384
 OLD_SECRET_LIVES_MAX_SECONDS: Final = 7 * 86_400
+UNTOUCHED: Final = Erasing()
 logger = structlog.get_logger(__name__)
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
@@ -152,6 +154,15 @@ class ShownApi(BaseModel):
     backfill: ShownBackfill | None
 
 
+class ShownShopErasure(BaseModel):
+    """A shop that has left asks to erase its people; an operator decides before ``due_at``."""
+
+    task: str
+    state: str
+    due_at: dt.datetime
+    days_left: int
+
+
 class ShownSource(BaseModel):
     """A source, and in ``status`` how it is doing, in words."""
 
@@ -177,6 +188,10 @@ class ShownSource(BaseModel):
     usual_gap_seconds: float | None
     silent_since: dt.datetime | None
     created_at: dt.datetime
+    dropped_erased: int
+    """Deliveries left out because they name somebody who was erased."""
+
+    erasures: list[ShownShopErasure]
     api: ShownApi | None = None
 
 
@@ -203,6 +218,12 @@ class Standings(Protocol):
     async def newest(self, sources: Sequence[SourceId]) -> Mapping[SourceId, Backfill]: ...
 
 
+class Erasings(Protocol):
+    """Of sources that erasures touch; others are left out."""
+
+    async def erasing(self, sources: Sequence[SourceId]) -> Mapping[SourceId, Erasing]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourcesDesk:
     """What the routes below do."""
@@ -216,6 +237,7 @@ class SourcesDesk:
     new_id: NewId
     public_url: str
     standings: Standings
+    erasings: Erasings
 
     async def add(self, workspace: WorkspaceId, wanted: NewSource) -> AddedSource:
         if wanted.kind not in KINDS:
@@ -269,17 +291,26 @@ class SourcesDesk:
         sources = [s for s in await self.store.all() if s.workspace == workspace]
         sources.sort(key=lambda source: (source.created_at, source.name))
         live = [source for source in sources if source.state is not SourceState.DELETED]
-        seen = await self.store.seen([source.id for source in live])
-        apis = await self._apis([source.id for source in live])
-        return [
-            self._shown(source, seen.get(source.id, Seen()), apis.get(source.id)) for source in live
-        ]
+        return await self._all_shown(live)
 
     async def show(self, workspace: WorkspaceId, ref: str) -> ShownSource:
         source = await self._find(workspace, ref)
-        seen = await self.store.seen([source.id])
-        apis = await self._apis([source.id])
-        return self._shown(source, seen.get(source.id, Seen()), apis.get(source.id))
+        (shown,) = await self._all_shown([source])
+        return shown
+
+    async def _all_shown(self, sources: Sequence[Source]) -> list[ShownSource]:
+        ids = [source.id for source in sources]
+        seen, apis = await self.store.seen(ids), await self._apis(ids)
+        erasings = await self.erasings.erasing(ids)
+        return [
+            self._shown(
+                source,
+                seen.get(source.id, Seen()),
+                apis.get(source.id),
+                erasings.get(source.id, UNTOUCHED),
+            )
+            for source in sources
+        ]
 
     async def _apis(self, sources: Sequence[SourceId]) -> Mapping[SourceId, ShownApi]:
         jobs = await self.standings.newest(sources)
@@ -397,7 +428,10 @@ class SourcesDesk:
     def _url(self, source: Source) -> str:
         return self.public_url if source.kind == SEGMENT else f"{self.public_url}/in/{source.id}"
 
-    def _shown(self, source: Source, seen: Seen, api: ShownApi | None) -> ShownSource:
+    def _shown(
+        self, source: Source, seen: Seen, api: ShownApi | None, erasing: Erasing
+    ) -> ShownSource:
+        now = self.business.now()
         return ShownSource(
             id=source.id,
             kind=source.kind,
@@ -408,7 +442,7 @@ class SourcesDesk:
             domains=list(source.domains),
             public=source.public,
             state=source.state,
-            status=in_words(source, seen, self.business.now()),
+            status=in_words(source, seen, now, erasing),
             accepted=seen.accepted,
             refused=seen.refused,
             last_accepted_at=seen.accepted_at,
@@ -419,8 +453,18 @@ class SourcesDesk:
             last_dead_at=seen.dead_at,
             last_dead_because=seen.dead_because,
             usual_gap_seconds=seen.gap_seconds,
-            silent_since=seen.silent_since(self.business.now()),
+            silent_since=seen.silent_since(now),
             created_at=source.created_at,
+            dropped_erased=erasing.dropped,
+            erasures=[
+                ShownShopErasure(
+                    task=task.id,
+                    state=task.state,
+                    due_at=task.due_at,
+                    days_left=days_left(task.due_at, now),
+                )
+                for task in erasing.tasks
+            ],
             api=api,
         )
 
@@ -431,8 +475,21 @@ def _check_token(kind: str, token: str) -> None:
         raise Problem(422, why, errors=[FieldError("body.api_token", why)])
 
 
-def in_words(source: Source, seen: Seen, now: dt.datetime) -> str:
+def days_left(due_at: dt.datetime, now: dt.datetime) -> int:
+    """Whole days; below nought when it is late."""
+    return (due_at - now) // dt.timedelta(days=1)
+
+
+def in_words(source: Source, seen: Seen, now: dt.datetime, erasing: Erasing = UNTOUCHED) -> str:
     """One sentence that says what to do, where there is something to do."""
+    if (
+        task := next((each for each in erasing.tasks if each.state == "waiting"), None)
+    ) is not None:
+        return (
+            f"asks to erase everybody it ever told of, by {task.due_at:%Y-%m-%d} "
+            f"({days_left(task.due_at, now)} days left): "
+            f"chappe sources erasures {source.name} --confirm {task.id}"
+        )
     match source.state:
         case SourceState.AWAITING_SECRET:
             held = " (deliveries are held meanwhile)" if seen.refused_at is not None else ""

@@ -1,7 +1,7 @@
 """Journeys in Postgres: drafts, immutable versions, and the generation that every batch reads."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import asyncpg
 
@@ -14,10 +14,14 @@ from chappe_orchestrator.application.ports import (
 )
 
 READ = """
-    SELECT v.workspace, v.name, v.version, v.definition, v.templates, j.paused
+    SELECT v.workspace, v.name, v.version, v.definition, v.templates, j.paused, j.archived
       FROM orchestrator.journey_version v
       JOIN orchestrator.journey j ON j.workspace = v.workspace AND j.name = v.name
 """
+
+SEGMENTS = "SELECT workspace, definition FROM orchestrator.segment ORDER BY workspace, name"
+
+SETTINGS = "SELECT workspace, doc FROM orchestrator.journey_settings"
 
 GENERATION = "SELECT generation FROM orchestrator.definitions"
 
@@ -26,7 +30,7 @@ LOCK = "SELECT generation FROM orchestrator.definitions FOR UPDATE"
 MOVE = "UPDATE orchestrator.definitions SET generation = generation + 1"
 
 CURRENT = """
-    SELECT j.version, v.definition, v.templates
+    SELECT j.version, j.archived, v.definition, v.templates
       FROM orchestrator.journey j
       LEFT JOIN orchestrator.journey_version v
         ON v.workspace = j.workspace AND v.name = j.name AND v.version = j.version
@@ -43,7 +47,8 @@ SET_VERSION = """
     INSERT INTO orchestrator.journey (workspace, name, version, updated_at)
     VALUES ($1, $2, $3, $4)
         ON CONFLICT (workspace, name)
-        DO UPDATE SET version = excluded.version, updated_at = excluded.updated_at
+        DO UPDATE SET version = excluded.version, updated_at = excluded.updated_at,
+                      archived = false
 """
 
 SET_DRAFT = """
@@ -59,8 +64,14 @@ SET_PAUSED = """
     RETURNING name
 """
 
+ARCHIVE = """
+    UPDATE orchestrator.journey SET archived = true, updated_at = $3
+     WHERE workspace = $1 AND name = $2 AND version IS NOT NULL
+    RETURNING name
+"""
+
 LIST = """
-    SELECT j.name, j.version, j.paused, j.updated_at, j.draft IS NOT NULL AS has_draft,
+    SELECT j.name, j.version, j.paused, j.archived, j.updated_at, j.draft IS NOT NULL AS has_draft,
            v.definition, v.published_at
       FROM orchestrator.journey j
       LEFT JOIN orchestrator.journey_version v
@@ -70,8 +81,8 @@ LIST = """
 """
 
 ONE = """
-    SELECT j.name, j.version, j.paused, j.updated_at, j.draft, v.definition, v.templates,
-           v.published_at
+    SELECT j.name, j.version, j.paused, j.archived, j.updated_at, j.draft, v.definition,
+           v.templates, v.published_at
       FROM orchestrator.journey j
       LEFT JOIN orchestrator.journey_version v
         ON v.workspace = j.workspace AND v.name = j.name
@@ -103,9 +114,19 @@ class PostgresDefinitions:
                 definition=row["definition"],
                 templates=row["templates"],
                 paused=row["paused"],
+                archived=row["archived"],
             )
             for row in rows
         ]
+
+    async def settings(self) -> Mapping[WorkspaceId, bytes]:
+        return {row["workspace"]: row["doc"] for row in await self._pool.fetch(SETTINGS)}
+
+    async def segments(self) -> Mapping[WorkspaceId, Sequence[bytes]]:
+        found: dict[WorkspaceId, list[bytes]] = {}
+        for row in await self._pool.fetch(SEGMENTS):
+            found.setdefault(row["workspace"], []).append(row["definition"])
+        return found
 
     async def generation(self) -> int:
         return await self._pool.fetchval(GENERATION)
@@ -116,6 +137,7 @@ class PostgresDefinitions:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.fetchval(LOCK)
             published: list[Published] = []
+            moved = False
             for new in versions:
                 row = await connection.fetchrow(CURRENT, workspace, new.journey)
                 held = row["version"] if row else None
@@ -129,8 +151,11 @@ class PostgresDefinitions:
                         INSERT_VERSION, workspace, new.journey, version,
                         new.definition, new.templates, at,
                     )  # fmt: skip
+                returns = row is not None and row["archived"]
+                if not same or returns:
                     await connection.execute(SET_VERSION, workspace, new.journey, version, at)
-            if any(one.changed for one in published):
+                moved = moved or not same or returns
+            if moved:
                 await connection.execute(MOVE)
         return published
 
@@ -145,6 +170,14 @@ class PostgresDefinitions:
         """False when there is no such published journey."""
         async with self._pool.acquire() as connection, connection.transaction():
             found = await connection.fetchval(SET_PAUSED, workspace, name, paused, at)
+            if found is not None:
+                await connection.execute(MOVE)
+        return found is not None
+
+    async def archive(self, workspace: WorkspaceId, name: str, at: dt.datetime) -> bool:
+        """False when there is no such published journey."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            found = await connection.fetchval(ARCHIVE, workspace, name, at)
             if found is not None:
                 await connection.execute(MOVE)
         return found is not None
@@ -176,6 +209,7 @@ def _row(
         name=row["name"],
         version=row["version"],
         paused=row["paused"],
+        archived=row["archived"],
         updated_at=row["updated_at"],
         has_draft=has_draft,
         draft=draft,

@@ -2,6 +2,7 @@
 
 import urllib.parse
 from http import HTTPStatus
+from typing import Any
 
 import httpx
 
@@ -9,6 +10,8 @@ from chappe.ids import ContactId, WorkspaceId
 from chappe_orchestrator.application.ports import IdentitiesUnavailable
 
 TIMEOUT_SECONDS = 5.0
+ERASE_TIMEOUT_SECONDS = 15.0
+"""It waits until the erasure is applied, for a while."""
 
 
 class HttpIdentities:
@@ -36,3 +39,20 @@ class HttpIdentities:
             raise IdentitiesUnavailable(f"identities answered {answer.status_code}")
         found = answer.json().get("contact")
         return ContactId(found) if isinstance(found, str) else None
+
+    async def erase(self, workspace: WorkspaceId, ref: str) -> tuple[bool, dict[str, Any]] | None:
+        """A change of identifiers goes through the service that keeps them."""
+        headers = {"Authorization": f"Bearer {self._token}", "Chappe-Workspace": workspace}
+        try:
+            answer = await self._client.delete(
+                self._url + urllib.parse.quote(ref, safe=""),
+                headers=headers,
+                timeout=ERASE_TIMEOUT_SECONDS,
+            )
+        except httpx.HTTPError as error:
+            raise IdentitiesUnavailable(f"identities cannot be reached: {error}") from error
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            return None
+        if answer.status_code not in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
+            raise IdentitiesUnavailable(f"identities answered {answer.status_code}")
+        return answer.status_code == HTTPStatus.OK, answer.json()

@@ -1,14 +1,22 @@
 """The journeys in memory, compiled once per version, fresh whenever a batch finds them moved."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from chappe.ids import WorkspaceId
-from chappe.journey import Pinned, Program, compile_program, stored_journey
+from chappe.journey import (
+    JourneySettings,
+    Pinned,
+    Program,
+    compile_program,
+    stored_journey,
+)
+from chappe.journey.segments import stored_segment
 from chappe_orchestrator.application.ports import Definitions, StoredVersion
 from chappe_orchestrator.domain import Journeys, arrange
+from chappe_orchestrator.domain.journeys import policy_of
 
 NOBODY = arrange([])
 
@@ -47,6 +55,12 @@ class Library:
         """The journeys of a workspace; none for one that has published nothing."""
         return self._journeys.get(workspace, NOBODY)
 
+    def watching(self) -> Iterator[tuple[WorkspaceId, Program]]:
+        """The current journeys that a date or a silence of the contact begins."""
+        for workspace, journeys in self._journeys.items():
+            for program in journeys.watching.values():
+                yield workspace, program
+
     async def published_generation(self) -> int:
         """The generation that ``reload`` would read now."""
         return await self._definitions.generation()
@@ -56,6 +70,7 @@ class Library:
         generation, versions = await self._definitions.read()
         programs: defaultdict[WorkspaceId, list[Program]] = defaultdict(list)
         paused: defaultdict[WorkspaceId, set[str]] = defaultdict(set)
+        archived: defaultdict[WorkspaceId, set[str]] = defaultdict(set)
         for stored in versions:
             key = (stored.workspace, stored.journey, stored.version)
             if key not in self._programs:
@@ -63,8 +78,23 @@ class Library:
             programs[stored.workspace].append(self._programs[key])
             if stored.paused:
                 paused[stored.workspace].add(stored.journey)
+            if stored.archived:
+                archived[stored.workspace].add(stored.journey)
+        stored_segments = await self._definitions.segments()
+        stored_settings = await self._definitions.settings()
+        settings = {
+            workspace: JourneySettings.model_validate_json(stored_settings.get(workspace, b"{}"))
+            for workspace in {*programs, *stored_settings, *stored_segments}
+        }
         self._journeys = {
-            workspace: arrange(found, paused=paused[workspace])
-            for workspace, found in programs.items()
+            workspace: arrange(
+                programs[workspace],
+                paused=paused[workspace],
+                archived=archived[workspace],
+                test_recipients=said.test_recipients,
+                policy=policy_of(said),
+                segments=map(stored_segment, stored_segments.get(workspace, ())),
+            )
+            for workspace, said in settings.items()
         }
         self.generation = generation

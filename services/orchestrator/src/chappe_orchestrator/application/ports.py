@@ -1,14 +1,19 @@
 """What the orchestrator needs of the world, in its own words."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from chappe.events import Decision
-from chappe.ids import ContactId, WorkspaceId
+from chappe.ids import ContactId, EventId, WorkspaceId
+from chappe.journey import Condition
+from chappe.journey.history import Answer
 from chappe.shards import Batch, DeadLetter, Input, Out
-from chappe_orchestrator.domain import Contact, Enrollment, Key, KeyMark, Profile, Timer
+from chappe_orchestrator.domain import Call, Contact, Enrollment, Key, KeyMark, Profile, Timer
+from chappe_orchestrator.domain.effects import Remembered
+from chappe_orchestrator.domain.facts import Asked
 
 
 class Who(NamedTuple):
@@ -25,6 +30,14 @@ class Wakeup(NamedTuple):
     contact: ContactId
 
 
+class Gone(NamedTuple):
+    """A contact that is here no more. ``into``: whom it was merged into; None: it is forgotten."""
+
+    who: Who
+    workspace: WorkspaceId
+    into: ContactId | None
+
+
 @dataclass(slots=True)
 class Loaded:
     """One reading of the state: the contacts that exist, key marks of others, who is parked.
@@ -36,6 +49,7 @@ class Loaded:
     contacts: dict[Who, Contact] = field(default_factory=dict[Who, Contact])
     keys: dict[Who, dict[Key, KeyMark]] = field(default_factory=dict[Who, dict[Key, KeyMark]])
     parked: set[Who] = field(default_factory=set[Who])
+    gone: dict[Who, ContactId | None] = field(default_factory=dict[Who, ContactId | None])
 
 
 class Parking(NamedTuple):
@@ -51,6 +65,34 @@ class ParkedInput(NamedTuple):
 
     who: Who
     input: Input
+
+
+class KeptInput(NamedTuple):
+    """An event that waits with its parked contact. ``number`` sorts."""
+
+    who: Who
+    number: int
+    input: Input
+
+
+class Unparked(NamedTuple):
+    """What of a parked contact was applied: its events up to ``number``; ``whole`` when no more
+    wait, so that it is parked no longer.
+    """
+
+    who: Who
+    number: int
+    whole: bool
+
+
+class CountKey(NamedTuple):
+    """``place`` is a step for those inside, a reason for those who have ended."""
+
+    workspace: WorkspaceId
+    journey: str
+    version: int
+    status: str
+    place: str
 
 
 class ProfileRow(NamedTuple):
@@ -70,6 +112,33 @@ class EnrollmentRow(NamedTuple):
     doc: bytes
 
 
+class CallRow(NamedTuple):
+    """A call to be made, encoded."""
+
+    who: Who
+    call: Call
+    doc: bytes
+
+
+class SweepRow(NamedTuple):
+    """How far a shard has looked at its contacts for one journey."""
+
+    shard: int
+    workspace: WorkspaceId
+    journey: str
+    version: int
+    after: str
+    done: bool
+
+
+class HistoryRow(NamedTuple):
+    """A fact for the history; ``data`` is JSON."""
+
+    who: Who
+    fact: Remembered
+    data: str
+
+
 @dataclass(slots=True)
 class Changes:
     """All that one batch changes, one row per key."""
@@ -84,7 +153,17 @@ class Changes:
     parked_inputs: list[ParkedInput] = field(default_factory=list[ParkedInput])
     outbox: list[Out] = field(default_factory=list[Out])
     decisions: dict[int, list[Decision]] = field(default_factory=dict[int, list[Decision]])
+    gone: list[Gone] = field(default_factory=list[Gone])
     dead: list[DeadLetter] = field(default_factory=list[DeadLetter])
+    history: list[HistoryRow] = field(default_factory=list["HistoryRow"])
+    calls: list[CallRow] = field(default_factory=list[CallRow])
+    calls_dropped: list[str] = field(default_factory=list[str])
+    sweeps: list[SweepRow] = field(default_factory=list[SweepRow])
+    unparked: list[Unparked] = field(default_factory=list[Unparked])
+    people: Counter[CountKey] = field(default_factory=Counter[CountKey])
+    held: Counter[CountKey] = field(default_factory=Counter[CountKey])
+    counted_by: int = 0
+    """The shard under which this batch's counts are written."""
 
 
 class Store(Protocol):
@@ -100,6 +179,12 @@ class Store(Protocol):
         """
         ...
 
+    async def everything(
+        self, contacts: Sequence[Who]
+    ) -> dict[Who, tuple[list[Enrollment], dict[Key, KeyMark]]]:
+        """Every enrollment, also those long over, and every key of these contacts."""
+        ...
+
     async def commit(self, batch: Batch, changes: Changes) -> None:
         """All of it or nothing; raises ``LostShards``."""
         ...
@@ -108,8 +193,76 @@ class Store(Protocol):
         """The earliest timers of each shard, due at or after the instant given for it."""
         ...
 
-    async def resumable(self, shards: Iterable[int]) -> list[tuple[Who, Timer]]:
-        """Enrollments that a pause held and holds no longer, with the timer that moves each."""
+    async def sweeps(self, shards: Iterable[int]) -> list[SweepRow]:
+        """How far each of the shards has looked, for every journey it ever looked for."""
+        ...
+
+    async def contacts_after(
+        self, shard: int, workspace: WorkspaceId, after: str, limit: int
+    ) -> list[ContactId]:
+        """By id; those of a workspace that the shard holds."""
+        ...
+
+    async def resumable(
+        self, shards: Iterable[int], after: tuple[int, str, str], limit: int
+    ) -> list[tuple[Who, Timer]]:
+        """Enrollments that a pause held and holds no longer, with the timer that moves each: the
+        next few after a place (shard, contact, id), in that order.
+        """
+        ...
+
+    async def parked_inputs(self, contacts: Sequence[Who], limit: int) -> list[KeptInput]:
+        """The first ``limit`` events that wait for each of these, in order."""
+        ...
+
+
+class SegmentRow(NamedTuple):
+    """A segment as it is kept; the definition is canonical JSON."""
+
+    name: str
+    definition: bytes
+    updated_at: dt.datetime
+
+
+class SegmentShelf(Protocol):
+    """Where segments are kept. Every change moves the generation of the definitions."""
+
+    async def one(self, workspace: WorkspaceId, name: str) -> SegmentRow | None: ...
+
+    async def listed(self, workspace: WorkspaceId, after: str, limit: int) -> list[SegmentRow]:
+        """By name, those after ``after``."""
+        ...
+
+    async def put(
+        self, workspace: WorkspaceId, name: str, definition: bytes, at: dt.datetime
+    ) -> bool:
+        """False when the workspace has as many as it may."""
+        ...
+
+    async def delete(self, workspace: WorkspaceId, name: str) -> bool:
+        """False when there is no such segment."""
+        ...
+
+    async def count(
+        self,
+        workspace: WorkspaceId,
+        rule: Condition,
+        *,
+        now: dt.datetime,
+        zone: str,
+        half_life: dt.timedelta | None,
+    ) -> int:
+        """How many contacts the rule holds for. Raises ``TimeoutError``."""
+        ...
+
+
+class History(Protocol):
+    """The events of contacts, for what a profile cannot answer."""
+
+    async def answers(
+        self, asked: Sequence[tuple[Who, Asked]], now: dt.datetime
+    ) -> dict[tuple[Who, Asked], Answer]:
+        """Every question, in one reading per kind of question."""
         ...
 
 
@@ -127,6 +280,12 @@ class Identities(Protocol):
         """
         ...
 
+    async def erase(self, workspace: WorkspaceId, ref: str) -> tuple[bool, dict[str, Any]] | None:
+        """Ask to forget a contact: whether it is applied already, and what was answered. None:
+        nobody is known by that name. Raises ``IdentitiesUnavailable``.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
@@ -138,6 +297,17 @@ class StoredVersion:
     definition: bytes
     templates: bytes
     paused: bool
+    archived: bool = False
+
+
+class SettingsShelf(Protocol):
+    """The settings of a workspace's journeys, as canonical JSON."""
+
+    async def one(self, workspace: WorkspaceId) -> bytes | None: ...
+
+    async def put(self, workspace: WorkspaceId, doc: bytes, at: dt.datetime) -> None:
+        """In force from every shard's next batch on."""
+        ...
 
 
 class Definitions(Protocol):
@@ -147,8 +317,16 @@ class Definitions(Protocol):
         """The generation, and every version that somebody may be inside."""
         ...
 
+    async def settings(self) -> Mapping[WorkspaceId, bytes]:
+        """The settings of every workspace that has some."""
+        ...
+
+    async def segments(self) -> Mapping[WorkspaceId, Sequence[bytes]]:
+        """The definitions of every workspace's segments, as canonical JSON."""
+        ...
+
     async def generation(self) -> int:
-        """Moves with every publication, pause and resumption."""
+        """Moves with every publication, pause, resumption and change of settings or segments."""
         ...
 
 
@@ -193,12 +371,15 @@ class JourneyRow:
     definition: bytes | None
     templates: bytes | None
     published_at: dt.datetime | None
+    archived: bool = False
 
     @property
     def status(self) -> str:
-        """draft, published or paused."""
+        """draft, published, paused or archived."""
         if self.version is None:
             return "draft"
+        if self.archived:
+            return "archived"
         return "paused" if self.paused else "published"
 
 
@@ -213,6 +394,10 @@ class Shelf(JourneyShelf, Protocol):
         self, workspace: WorkspaceId, name: str, at: dt.datetime, *, paused: bool
     ) -> bool:
         """False when there is no such published journey."""
+        ...
+
+    async def archive(self, workspace: WorkspaceId, name: str, at: dt.datetime) -> bool:
+        """False when there is no such published journey. Publishing it brings it back."""
         ...
 
     async def listed(self, workspace: WorkspaceId, after: str, limit: int) -> list[JourneyRow]:
@@ -240,8 +425,28 @@ class Counts:
     ended: dict[str, int]
 
 
+class Slice(NamedTuple):
+    """Some enrollments, and the place after the last one looked at; None: there are no more."""
+
+    found: list[tuple[ContactId, Enrollment]]
+    more: tuple[dt.datetime, str] | None
+
+
+class ParkedRow(NamedTuple):
+    """A parked contact; ``events`` wait for it, counted up to a bound."""
+
+    contact: ContactId
+    reason: str
+    parked_at: dt.datetime
+    events: int
+
+
 class People(Protocol):
     """Contacts and enrollments, to be looked at."""
+
+    async def export(self, shard: int, contact: ContactId) -> dict[str, list[dict[str, Any]]]:
+        """Every enrollment and every key of a contact, as they are kept."""
+        ...
 
     async def contact(
         self, shard: int, workspace: WorkspaceId, contact: ContactId
@@ -260,13 +465,37 @@ class People(Protocol):
         journey: str | None,
         status: str | None,
         contact: tuple[int, ContactId] | None,
+        step: str | None = None,
+        version: int | None = None,
         before: tuple[dt.datetime, str] | None,
         limit: int,
-    ) -> list[tuple[ContactId, Enrollment]]:
-        """Newest first."""
+    ) -> Slice:
+        """Newest first; looks at a bounded number of enrollments."""
         ...
 
     async def counts(self, workspace: WorkspaceId, journey: str, version: int) -> Counts: ...
+
+    async def inside(self, workspace: WorkspaceId, journey: str) -> dict[int, dict[str, int]]:
+        """How many stand at each step, by version."""
+        ...
+
+    async def enrollment(
+        self, workspace: WorkspaceId, enrollment: str, contact: tuple[int, ContactId]
+    ) -> Enrollment | None: ...
+
+    async def entered_by(
+        self, contact: tuple[int, ContactId], event: EventId
+    ) -> Enrollment | None:
+        """The enrollment that an event began."""
+        ...
+
+    async def parked(
+        self, workspace: WorkspaceId, after: tuple[int, str], limit: int
+    ) -> list[tuple[int, ParkedRow]]:
+        """By shard and id, those after ``after``."""
+        ...
+
+    async def is_parked(self, contact: tuple[int, ContactId]) -> bool: ...
 
 
 class DeadLetterRow(NamedTuple):

@@ -21,28 +21,56 @@ from chappe.events import (
 )
 from chappe.events.streams import Stream
 from chappe.ids import WorkspaceId
+from chappe.journey.history import Answer, HistoryWantedError
 from chappe.shards import Batch, DeadLetter, Input, Out, Owned, to_contact, to_journal
+from chappe_orchestrator.application import departing, parking
 from chappe_orchestrator.application.library import Library
+from chappe_orchestrator.application.outages import Outages
 from chappe_orchestrator.application.ports import (
+    CallRow,
     Changes,
+    CountKey,
     EnrollmentRow,
+    History,
+    HistoryRow,
     Loaded,
     ParkedInput,
     Parking,
     ProfileRow,
     Store,
+    Unparked,
     Who,
 )
-from chappe_orchestrator.application.timers import TimerQueue
-from chappe_orchestrator.domain import Contact, Effects, Key, Profile, Timer, keys_wanted, step
+from chappe_orchestrator.application.sweeping import Portion, Sweeps
+from chappe_orchestrator.application.timers import LONG_AGO, TimerQueue
+from chappe_orchestrator.domain import (
+    Contact,
+    Effects,
+    Enrollment,
+    Key,
+    Profile,
+    Recheck,
+    Timer,
+    keys_wanted,
+    step,
+)
+from chappe_orchestrator.domain.effects import WATCH
 from chappe_orchestrator.domain.effects import Input as StepInput
+from chappe_orchestrator.domain.facts import Asked, Pasts
+from chappe_orchestrator.domain.journeys import ANY_KEY, watch_keys
+from chappe_orchestrator.domain.run import DERIVED_DEPTH_MAX
+from chappe_orchestrator.domain.state import KeysWantedError
 from chappe_orchestrator.metrics import DECISIONS, LATENESS, PARKED
 
 NAME = "orchestrator"
 SCHEMA = "orchestrator"
 TIMERS_PER_BATCH_MAX = 500
 REASON_LENGTH_MAX = 500
+QUESTIONS_MAX = 16
+"""So many questions about its past may one contact have in one batch."""
 WATCH_SECONDS = 5.0
+NOWHERE = (-1, "", "")
+"""Before every place (shard, contact, enrollment)."""
 
 logger = structlog.get_logger(__name__)
 
@@ -56,10 +84,37 @@ class _Work:
         self.workspaces: dict[Who, WorkspaceId] = {}
         self.events: defaultdict[Who, list[tuple[Event, Input]]] = defaultdict(list)
         self.timers: defaultdict[Who, list[Timer]] = defaultdict(list)
+        self.rechecks: defaultdict[Who, list[Recheck]] = defaultdict(list)
         self.dead: list[DeadLetter] = []
+        self.received: list[tuple[int, dt.datetime]] = []
+
+        self.pasts: dict[Who, dict[Asked, Answer]] = {}
+        self.wanting: dict[Who, Asked] = {}
+        self.read_keys: dict[Who, set[Key]] = {}
+        self.more_keys: defaultdict[Who, set[Key]] = defaultdict(set)
+        self.short: set[Who] = set()
+        self.releases: dict[Who, parking.Release] = {}
+
+    def only(self, contacts: Iterable[Who]) -> "_Work":
+        """The part of it that is about these."""
+        part = _Work()
+        part.workspaces, part.pasts = self.workspaces, self.pasts
+        part.releases, part.more_keys = self.releases, self.more_keys
+        for who in contacts:
+            part.events[who] = self.events.get(who, [])
+            part.timers[who] = self.timers.get(who, [])
+            part.rechecks[who] = self.rechecks.get(who, [])
+        return part
+
+    def release(self, releases: dict[Who, parking.Release]) -> None:
+        """What waited for these contacts comes first; while more waits, what came now waits too."""
+        self.releases = releases
+        for who, one in releases.items():
+            asked = [pair for pair in self.events[who] if pair not in one.later]
+            self.events[who] = [*one.kept, *asked, *([] if one.more else one.later)]
 
     def contacts(self) -> list[Who]:
-        return list(dict.fromkeys([*self.events, *self.timers]))
+        return list(dict.fromkeys([*self.events, *self.timers, *self.rechecks]))
 
 
 class Journeying:
@@ -75,15 +130,25 @@ class Journeying:
         *,
         store: Store,
         library: Library,
+        history: History | None = None,
         partitions: int,
         positions: Callable[[int], Mapping[Stream, int]],
+        outages: Outages | None = None,
+        on_calls: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
         self._library = library
+        self._history = history
         self._partitions = partitions
         self._positions = positions
         self._timers = TimerQueue(store)
         self._owned: set[int] = set()
+        self._sweeps = Sweeps(store, library)
+        self._outages = outages
+        self._on_calls = on_calls
+        self._is_behind = False
+        self._resuming: set[int] = set()
+        self._resumed = NOWHERE
 
     def has_loaded(self, shards: Iterable[int]) -> bool:
         """Whether the timers of all these are known; until then ``next_due`` knows too little."""
@@ -95,7 +160,10 @@ class Journeying:
         claimed = [owned.shard for owned in shards]
         if self._library.generation < 0:
             await self._library.reload()
+        if self._outages is not None:
+            await self._outages.look()
         await self._timers.claim(claimed)
+        await self._sweeps.claim(claimed)
         self._owned |= set(claimed)
         await self._resume(claimed)
 
@@ -104,22 +172,30 @@ class Journeying:
 
     async def released(self, shards: Sequence[int]) -> None:
         self._timers.release(shards)
+        self._sweeps.release(shards)
         self._owned -= set(shards)
 
     def next_due(self) -> dt.datetime | None:
-        return self._timers.next_due()
+        return LONG_AGO if self._unasked() else self._timers.next_due()
 
     def due_shards(self, now: dt.datetime) -> Sequence[int]:
-        return self._timers.due_shards(now)
+        return list({*self._timers.due_shards(now), *self._unasked()})
+
+    def _unasked(self) -> list[int]:
+        """Shards with work that no record and no timer brings: other journeys, or a sweep."""
+        return list(self._owned)[:1] if self._is_behind else self._sweeps.waiting()
 
     async def watch(self, wake: Callable[[], None]) -> None:
         """Notice a resumed journey although no record comes; runs beside the shards."""
         known = self._library.generation
         while True:
             await asyncio.sleep(WATCH_SECONDS)
+            if self._outages is not None:
+                await self._outages.look()
             generation = await self._library.published_generation()
             if generation != known and self._owned:
                 known = generation
+                self._is_behind = generation != self._library.generation
                 await self._resume(self._owned)
                 wake()
 
@@ -127,16 +203,27 @@ class Journeying:
 
     async def apply(self, batch: Batch) -> None:
         work = self._sort(batch)
+        work.release(await parking.releases(self._store, work.events))
+        portions = await self._sweeps.portions(batch.due)
+        _look_at(portions, work)
+        if self._outages is not None:
+            self._outages.hear(work.received)
         loaded = await self._load(work, batch.now)
-        changes = Changes(at=batch.now, dead=work.dead)
+        changes = Changes(at=batch.now, dead=work.dead, sweeps=[one.row for one in portions])
+        changes.counted_by = min([*batch.advance, *batch.due])
         for who in work.contacts():
             self._take_step(who, work, loaded, batch, changes)
+        await self._look_back(work, batch, changes)
         for shard, decisions in changes.decisions.items():
             changes.outbox += to_journal(NAME, shard, decisions)
         await self._store.commit(batch, changes)
         self._timers.apply(changes.timers_gone, changes.timers_armed)
+        self._sweeps.apply(changes.sweeps)
+        if changes.calls:
+            self._on_calls()
         _measure(work, changes)
         await self._timers.refill()
+        await self._resume_more()
 
     async def poison(self, batch: Batch, error: Exception) -> None:
         """The database refuses what this one event makes of its contact: park both."""
@@ -158,6 +245,8 @@ class Journeying:
                 work.dead.append(DeadLetter(one, "an event of no contact", batch.now))
                 continue
             who = Who(one.shard, event.contact)
+            if one.stream == EVENTS:
+                work.received.append((one.shard, event.received_at))
             work.workspaces[who] = event.workspace
             work.events[who].append((event, one))
         for shard, wakeups in self._timers.due(batch.due, TIMERS_PER_BATCH_MAX).items():
@@ -167,11 +256,14 @@ class Journeying:
 
     async def _load(self, work: _Work, now: dt.datetime) -> Loaded:
         loaded = await self._read(work, now)
+        self._is_behind = False
         if loaded.generation != self._library.generation:
             # Other journeys may want other keys: reload, and read what they want.
             await self._library.reload()
+            self._sweeps.plan()
             await self._resume(self._owned)
             loaded = await self._read(work, now)
+        await departing.complete(self._store, work.events, loaded)
         return loaded
 
     async def _read(self, work: _Work, now: dt.datetime) -> Loaded:
@@ -181,15 +273,61 @@ class Journeying:
             for event, _ in events:
                 for key in keys_wanted(event, journeys):
                     wanted.add((who, key))
+        for who, timers in work.timers.items():
+            for timer in timers:
+                if timer.kind == WATCH:
+                    wanted.update((who, key) for key in watch_keys(timer))
+        for who, rechecks in work.rechecks.items():
+            for one in rechecks:
+                wanted |= {(who, Key(one.journey, v)) for v in (who.contact, ANY_KEY)}
+        for who in work.contacts():
+            wanted |= {(who, key) for key in work.more_keys.get(who, ())}
+        work.read_keys = {}
+        for who, key in wanted:
+            work.read_keys.setdefault(who, set()).add(key)
         return await self._store.load(work.contacts(), wanted, now)
+
+    async def _look_back(self, work: _Work, batch: Batch, changes: Changes) -> None:
+        """Read the past and the keys that decisions wait for; those take their step again."""
+        for _ in range(QUESTIONS_MAX + DERIVED_DEPTH_MAX):
+            if not work.short and (not work.wanting or self._history is None):
+                break
+            asked: list[tuple[Who, Asked]] = []
+            if self._history is not None and work.wanting:
+                asked, work.wanting = list(work.wanting.items()), {}
+                for (who, about), answer in (await self._history.answers(asked, batch.now)).items():
+                    work.pasts.setdefault(who, {})[about] = answer
+            again = [*dict.fromkeys([*(who for who, _ in asked), *work.short])]
+            part = work.only(again)
+            loaded = await self._read(part, batch.now)
+            await departing.complete(self._store, part.events, loaded)
+            for who in again:
+                self._take_step(who, part, loaded, batch, changes)
+            work.wanting |= part.wanting
+            work.short = part.short
+        for who, about in work.wanting.items():
+            error = HistoryWantedError(about.query)
+            self._park(who, work, error, changes, work.workspaces.get(who))
+        for who in work.short:
+            error = LookupError("facts of our own lead to ever more keys")
+            self._park(who, work, error, changes, work.workspaces.get(who))
 
     def _take_step(
         self, who: Who, work: _Work, loaded: Loaded, batch: Batch, changes: Changes
     ) -> None:
         timers = work.timers.get(who, [])
+        gone = len(changes.timers_gone)
         changes.timers_gone += [(who, timer) for timer in timers]
-        if who in loaded.parked:
-            changes.parked_inputs += [ParkedInput(who, one) for _, one in work.events.get(who, [])]
+        heard = departing.split([event for event, _ in work.events.get(who, [])])
+        forgotten = heard.departure is not None and heard.departure.into is None
+        if who in loaded.gone:
+            events = [event for event, _ in work.events.get(who, [])]
+            into = loaded.gone[who]
+            changes.outbox += departing.sent_on(who, events, into, self._partitions)
+            return
+        release = work.releases.get(who) if who in loaded.parked else None
+        if who in loaded.parked and not forgotten and release is None:
+            self._keep(who, work, changes)
             return
         state = loaded.contacts.get(who)
         if state is None:
@@ -197,12 +335,42 @@ class Journeying:
                 return  # A timer of a contact that is no more.
             state = Contact(id=who.contact, workspace=work.workspaces[who], profile=Profile())
             state.keys = loaded.keys.get(who, {})
-        inputs: list[StepInput] = [event for event, _ in work.events.get(who, [])]
-        inputs += timers
+        inputs: list[StepInput] = [*heard.before]
+        if heard.departure is None:
+            inputs += [*timers, *work.rechecks.get(who, [])]
+        if release is not None and not release.more:
+            inputs += _overdue(who, state, timers, changes)
+        until = self._outages.heard_until(who.shard) if self._outages is not None else None
+        state.read_keys = work.read_keys.get(who, set())
+        held = departing.timers_of(state)
+        before = {one.id: _standing(one) for one in state.enrollments.values()}
         try:
             journeys = self._library.of(state.workspace)
-            state, effects = step(state, inputs, now=batch.now, journeys=journeys)
-            self._collect(who, state, effects, batch, changes)
+            state, effects = step(
+                state,
+                inputs,
+                now=batch.now,
+                journeys=journeys,
+                heard_until=until,
+                pasts=Pasts(work.pasts.get(who, {})),
+            )
+            if heard.departure is None:
+                self._collect(who, state, effects, batch, changes)
+                if release is not None:
+                    self._unpark(who, release, work, changes)
+            else:
+                self._depart(who, state, effects, heard, batch, changes)
+                changes.timers_gone += [(who, timer) for timer in held]
+            _count(state, before, effects, heard, changes)
+        except KeysWantedError as wanted:
+            del changes.timers_gone[gone:]
+            work.workspaces.setdefault(who, state.workspace)
+            work.more_keys[who].add(wanted.key)
+            work.short.add(who)
+        except HistoryWantedError as wanted:
+            del changes.timers_gone[gone:]
+            work.workspaces.setdefault(who, state.workspace)
+            work.wanting[who] = Asked(wanted.query, wanted.entered_at)
         except Exception as error:
             logger.exception("A step failed; the contact is parked", contact=who.contact)
             self._park(who, work, error, changes, state.workspace)
@@ -219,7 +387,21 @@ class Journeying:
         reason = f"{type(error).__name__}: {error}".replace("\x00", "")[:REASON_LENGTH_MAX]
         owner = workspace or work.workspaces[who]
         changes.parked.append(Parking(who, owner, reason))
-        changes.parked_inputs += [ParkedInput(who, one) for _, one in work.events.get(who, [])]
+        self._keep(who, work, changes)
+
+    def _keep(self, who: Who, work: _Work, changes: Changes) -> None:
+        """Keep for a parked contact what came now, behind what waits already."""
+        release = work.releases.get(who)
+        came = release.later if release else parking.without_releases(work.events.get(who, []))
+        changes.parked_inputs += [ParkedInput(who, one) for _, one in came]
+
+    def _unpark(self, who: Who, release: parking.Release, work: _Work, changes: Changes) -> None:
+        changes.unparked.append(Unparked(who, release.number, not release.more))
+        if release.more:
+            self._keep(who, work, changes)
+            changes.outbox += parking.next_release(
+                who, work.events[who], release.number, self._partitions
+            )
 
     def _collect(
         self, who: Who, state: Contact, effects: Effects, batch: Batch, changes: Changes
@@ -230,12 +412,36 @@ class Journeying:
         enrollments = [EnrollmentRow(who, state.workspace, one, _encode(one)) for one in moved]
         if effects.profile_changed:
             changes.profiles.append(ProfileRow(who, state.workspace, _encode(state.profile)))
+        changes.history += [
+            HistoryRow(who, fact, _encode(fact.data).decode()) for fact in effects.remembered
+        ]
+        changes.calls += [CallRow(who, call, _encode(call)) for call in effects.calls]
+        changes.calls_dropped += effects.calls_dropped
         changes.enrollments += enrollments
         for key in effects.keys_changed:
             changes.keys.append((who, key, state.keys[key]))
         changes.timers_gone += [(who, timer) for timer in effects.timers_cleared]
         changes.timers_armed += [(who, timer) for timer in effects.timers_set]
         changes.outbox += outbox
+        if effects.decisions:
+            changes.decisions.setdefault(who.shard, []).extend(effects.decisions)
+
+    def _depart(
+        self,
+        who: Who,
+        state: Contact,
+        effects: Effects,
+        heard: departing.Split,
+        batch: Batch,
+        changes: Changes,
+    ) -> None:
+        """The contact leaves: what it asked for is asked, what it was travels or is forgotten."""
+        assert heard.departure is not None
+        outbox = [*self._commands(who, effects, batch), *self._facts(who, effects)]
+        outbox += departing.moved(who, state, heard.departure, self._partitions)
+        outbox += departing.sent_on(who, heard.after, heard.departure.into, self._partitions)
+        changes.outbox += outbox
+        changes.gone.append(departing.gone(who, state.workspace, heard.departure))
         if effects.decisions:
             changes.decisions.setdefault(who.shard, []).extend(effects.decisions)
 
@@ -270,8 +476,65 @@ class Journeying:
 
     async def _resume(self, shards: Iterable[int]) -> None:
         """Let those go on whom a pause held and holds no longer."""
-        for who, timer in await self._store.resumable(shards):
+        self._resuming |= set(shards)
+        self._resumed = NOWHERE
+        await self._resume_more()
+
+    async def _resume_more(self) -> None:
+        """A few at a time, so that a million of them need no more memory than a thousand."""
+        self._resuming &= self._owned
+        if not self._resuming:
+            return
+        found = await self._store.resumable(self._resuming, self._resumed, TIMERS_PER_BATCH_MAX)
+        for who, timer in found:
             self._timers.force(who, timer)
+            self._resumed = (who.shard, who.contact, timer.subject)
+        if len(found) < TIMERS_PER_BATCH_MAX:
+            self._resuming = set()
+
+
+def _overdue(
+    who: Who, state: Contact, known: Sequence[Timer], changes: Changes
+) -> Sequence[Timer]:
+    """The timers that fell due while the contact was parked: they were let go then."""
+    found = departing.overdue(state, changes.at, known)
+    changes.timers_gone += [(who, one) for one in found]
+    return found
+
+
+def _standing(one: Enrollment) -> tuple[int, str, str, bool]:
+    """Where it is counted: version, status, step or reason, and whether a pause holds it."""
+    if one.status == "active":
+        return one.version, one.status, one.step or "", one.held
+    return one.version, one.status, one.reason or "finished", False
+
+
+def _count(
+    state: Contact,
+    before: Mapping[str, tuple[int, str, str, bool]],
+    effects: Effects,
+    heard: departing.Split,
+    changes: Changes,
+) -> None:
+    """Move the counts from where people stood to where they stand."""
+    moved = heard.departure is not None and heard.departure.into is not None
+    for name in before if moved else effects.enrollments_changed:
+        one = state.enrollments[name]
+        places = [(before.get(name), -1), (None if moved else _standing(one), 1)]
+        for at, by in places:
+            if at is not None:
+                version, status, place, held = at
+                key = CountKey(state.workspace, one.journey, version, status, place)
+                changes.people[key] += by
+                changes.held[key] += by if held else 0
+
+
+def _look_at(portions: Iterable[Portion], work: _Work) -> None:
+    """Add the contacts of a sweep to the work of the batch."""
+    for portion in portions:
+        for who in portion.contacts:
+            work.workspaces.setdefault(who, portion.workspace)
+            work.rechecks[who].append(Recheck(portion.journey))
 
 
 def _measure(work: _Work, changes: Changes) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import datetime as dt
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from chappe.journey import (
     JourneyInvalidError,
     SendNode,
     canonical_json,
+    circles_between,
     compile_program,
     read_journey,
 )
@@ -69,6 +70,9 @@ def _read_all(
             complaints.append(Complaint(source.file, 1, 1, "journey", what))
         seen[journey.journey] = source.file
         journeys.append(journey)
+    for name, problem in circles_between(journeys):
+        where = ".".join(str(part) for part in problem.at)
+        complaints.append(Complaint(seen[name], 1, 1, where, problem.what))
     return journeys, complaints
 
 
@@ -86,9 +90,14 @@ def pin(journey: Journey, templates: Mapping[str, PinnedTemplate]) -> NewVersion
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishJourneys:
-    """Validate, pin, store: all or nothing."""
+    """Validate, pin, store: all or nothing. ``moved`` finds unwritten step ids that would come to
+    stand for other steps of a live journey.
+    """
 
     shelf: JourneyShelf
+    moved: Callable[
+        [WorkspaceId, Sequence[Written], Sequence[Journey]], Awaitable[list[Complaint]]
+    ]
 
     async def __call__(
         self,
@@ -99,6 +108,7 @@ class PublishJourneys:
     ) -> list[Published]:
         """Raises ``JourneyInvalidError`` with every complaint about every journey."""
         journeys, complaints = await read_all(sources, templates)
+        complaints = complaints or await self.moved(workspace, sources, journeys)
         if complaints:
             raise JourneyInvalidError(tuple(complaints))
         return await self.shelf.publish(workspace, [pin(one, templates) for one in journeys], at)

@@ -2,7 +2,6 @@
 
 from chappe.events import Event
 from chappe.journey import ExitOn
-from chappe_orchestrator.domain.facts import Known
 from chappe_orchestrator.domain.journeys import key_values
 from chappe_orchestrator.domain.run import Run
 from chappe_orchestrator.domain.state import Enrollment, Key
@@ -60,9 +59,14 @@ def reach_goals(run: Run, event: Event) -> None:
             continue
         until = enrollment.goal_until
         if enrollment.goal_at is None and until is not None and event.occurred_at <= until:
+            where = program.goal.where
+            if where is not None and not where.holds(run.facts(enrollment, event.data)):
+                continue
             enrollment.goal_at = event.occurred_at
             run.changed(enrollment)
             run.decide("goal_reached", reason=event.name, enrollment=enrollment)
+            if program.exit_on_goal and enrollment.status == "active":
+                leave(run, enrollment, "goal", {"goal": event.name})
 
 
 def _is_known(run: Run) -> bool:
@@ -86,7 +90,7 @@ def _close_keys(run: Run, event: Event) -> None:
         for rule in program.exits:
             if rule.event != event.name or not rule.match:
                 continue
-            facts = Known(run.contact.profile, event.data, now=run.now)
+            facts = run.known(event.data)
             if rule.where is not None and not rule.where.holds(facts):
                 continue
             for value in key_values(rule.match, event.data):

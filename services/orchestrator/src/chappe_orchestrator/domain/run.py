@@ -1,16 +1,21 @@
 """The one mutable thing inside a step: the contact in hand, and what is to be done about it."""
 
 import datetime as dt
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from chappe.events import Cancel, Decision, Event
-from chappe.ids import EventId, MessageId, StepId
+from chappe.events import Cancel, Decision, Event, Flags
+from chappe.ids import EventId, MessageId, SourceId, StepId, derived
 from chappe.journey import Program
 from chappe_orchestrator.domain.effects import Effects, Timer
-from chappe_orchestrator.domain.facts import Known
+from chappe_orchestrator.domain.facts import Known, Pasts
 from chappe_orchestrator.domain.journeys import Journeys
-from chappe_orchestrator.domain.state import Contact, Enrollment, Key, KeyMark
+from chappe_orchestrator.domain.state import Contact, Enrollment, Key, KeyMark, KeysWantedError
+
+DERIVED_DEPTH_MAX = 16
+"""So many facts may follow from one another before the last is told but no longer applied."""
 
 
 @dataclass(slots=True)
@@ -23,13 +28,59 @@ class Run:
     effects: Effects = field(default_factory=Effects)
     cause: str = ""
     event: EventId | None = None
+    source: str | None = None
+    received_at: dt.datetime | None = None
+    heard_until: dt.datetime | None = None
+    timer_due: dt.datetime | None = None
+    pending: deque[tuple[Event, int]] = field(default_factory=deque[tuple[Event, int]])
+    depth: int = 0
+    pasts: Pasts = field(default_factory=Pasts)
     _decisions: int = 0
+    _derived: int = 0
 
     def take_up(self, cause: str, event: Event | None) -> None:
         """Begin with the next input."""
         self.cause = cause
         self.event = event.id if event else None
+        self.source = event.source if event else None
+        self.received_at = event.received_at if event else None
+        self.timer_due = None
+        self.depth = 0
         self._decisions = 0
+        self._derived = 0
+
+    def derive(
+        self,
+        name: str,
+        data: dict[str, Any],
+        *,
+        traits: dict[str, Any] | None = None,
+        publish: bool = True,
+        test: bool = False,
+    ) -> None:
+        """A fact of our own, applied after the one in hand and published for others.
+
+        Its id derives from the cause, so a replay says the same.
+        """
+        self._derived += 1
+        event = Event(
+            id=EventId(derived("e_", self.cause, "derived", str(self._derived))),
+            name=name,
+            workspace=self.contact.workspace,
+            source=SourceId(self.source) if self.source else None,
+            occurred_at=self.now,
+            received_at=self.now,
+            contact=self.contact.id,
+            traits=traits or {},
+            data=data,
+            flags=Flags(derived=True, test=test),
+        )
+        if self.depth >= DERIVED_DEPTH_MAX:
+            self.decide("stopped", reason="too_deep", seen={"name": name})
+            return
+        self.pending.append((event, self.depth + 1))
+        if publish:
+            self.effects.events.append(event)
 
     def program(self, enrollment: Enrollment) -> Program | None:
         """The version the enrollment stays on."""
@@ -37,11 +88,19 @@ class Run:
 
     def facts(self, enrollment: Enrollment, event: dict[str, Any] | None = None) -> Known:
         """What conditions see inside the enrollment; ``event`` is the entry's unless given."""
+        return self.known(enrollment.event if event is None else event, enrollment)
+
+    def known(self, event: Mapping[str, Any], enrollment: Enrollment | None = None) -> Known:
+        """What conditions see of the contact in hand."""
+        policy = self.journeys.policy
         return Known(
             self.contact.profile,
-            enrollment.event if event is None else event,
+            event,
             now=self.now,
             enrollment=enrollment,
+            zones=(policy.sources.get(self.source) if self.source else None, policy.zone),
+            half_life=policy.score_half_life,
+            pasts=self.pasts,
         )
 
     def decide(
@@ -81,12 +140,23 @@ class Run:
 
     def mark(self, key: Key) -> KeyMark:
         """The mark of a key, to be changed."""
+        held = self.known_mark(key) or KeyMark()
         self.effects.keys_changed.add(key)
-        return self.contact.keys.setdefault(key, KeyMark())
+        return self.contact.keys.setdefault(key, held)
+
+    def known_mark(self, key: Key) -> KeyMark | None:
+        """The mark of a key. Raises ``KeysWantedError`` when nobody has looked it up."""
+        held, read = self.contact.keys.get(key), self.contact.read_keys
+        if held is None and read is not None and key not in read:
+            raise KeysWantedError(key)
+        return held
 
     def arm(self, enrollment: Enrollment, step: StepId, due_at: dt.datetime) -> None:
         """Stand at a wait with one timer; whatever was armed before counts no more."""
         self.disarm(enrollment)
+        program = self.program(enrollment)
+        if program is not None and program.ends_at is not None:
+            due_at = min(due_at, max(program.ends_at, self.now))
         enrollment.token += 1
         enrollment.step = step
         enrollment.due_at = due_at
@@ -115,10 +185,17 @@ class Run:
 
     def take_back(self, enrollment: Enrollment, reason: str) -> None:
         """Cancel every message that was asked for and is not known to be accepted."""
+        for step, call in enrollment.calls.items():
+            self.effects.calls_dropped.append(call)
+            self.decide("call_dropped", reason=reason, enrollment=enrollment, step=step)
+        if enrollment.calls:
+            enrollment.calls = {}
+            self.changed(enrollment)
         for asked in enrollment.asked:
             if asked.state != "asked":
                 continue
             asked.state = "over"
+            self.changed(enrollment)
             self.effects.commands.append(
                 Cancel(
                     message=asked.message,

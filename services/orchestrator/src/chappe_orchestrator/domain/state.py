@@ -10,72 +10,67 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from chappe.events import Consent
 from chappe.ids import ContactId, EnrollmentId, EventId, MessageId, StepId, WorkspaceId
+from chappe_orchestrator.domain.profile import (
+    COUNTED_DAYS_MAX,
+    COUNTED_NAMES_MAX,
+    IDENTIFIERS_MAX,
+    MAILS_MAX,
+    RECENT_MAX,
+    SEEN_MAX,
+    TAGS_MAX,
+    TRAIT_BYTES_MAX,
+    TRAITS_MAX,
+    Counter,
+    Heard,
+    Mail,
+    Profile,
+    Reserved,
+    Watch,
+)
 
-COUNTED_NAMES_MAX = 64
-COUNTED_DAYS_MAX = 60
-MAILS_MAX = 20
-RECENT_MAX = 20
-SEEN_MAX = 64
-TRAITS_MAX = 100
-TRAIT_BYTES_MAX = 1_024
-TAGS_MAX = 100
-IDENTIFIERS_MAX = 10
+__all__ = [
+    "ACTIVE_MAX",
+    "ALIASES_MAX",
+    "ASKED_MAX",
+    "COUNTED_DAYS_MAX",
+    "COUNTED_NAMES_MAX",
+    "IDENTIFIERS_MAX",
+    "MAILS_MAX",
+    "OCCURRENCES_MAX",
+    "OUTSTANDING_MAX",
+    "RECENT_MAX",
+    "RESERVED_MAX",
+    "RESPONSES_MAX",
+    "SEEN_MAX",
+    "TAGS_MAX",
+    "TRAITS_MAX",
+    "TRAIT_BYTES_MAX",
+    "WATCHED_MAX",
+    "WATCHES_MAX",
+    "Asked",
+    "Contact",
+    "Counter",
+    "Enrollment",
+    "Heard",
+    "Key",
+    "KeyMark",
+    "Mail",
+    "Profile",
+    "Reserved",
+    "Watch",
+]
+
 ALIASES_MAX = 20
 ASKED_MAX = 20
 OUTSTANDING_MAX = dt.timedelta(days=7)
 """Longer than any message waits in the sender: its deadline has passed by then."""
 ACTIVE_MAX = 200
 WATCHED_MAX = 20
-
-
-class Counter(msgspec.Struct, array_like=True):
-    """How often one event happened. ``days`` counts by day since 1970, for the last 60 it saw."""
-
-    total: int
-    first: dt.datetime
-    last: dt.datetime
-    days: dict[int, int]
-
-
-class Mail(msgspec.Struct, omit_defaults=True):
-    """One message asked for, and what its reader did with it."""
-
-    message: MessageId
-    journey: str
-    step: StepId
-    at: dt.datetime
-    accepted: dt.datetime | None = None
-    opened: dt.datetime | None = None
-    clicked: dt.datetime | None = None
-
-
-class Heard(msgspec.Struct, array_like=True):
-    """One of the last events, for people to read."""
-
-    name: str
-    at: dt.datetime
-    id: EventId
-
-
-class Profile(msgspec.Struct, omit_defaults=True):
-    """One contact. ``identifiers`` hold the newest first; ``seen`` are hashes of event ids."""
-
-    traits: dict[str, Any] = {}
-    identifiers: dict[str, list[str]] = {}
-    consent: dict[str, Consent] = {}
-    tags: list[str] = []
-    counters: dict[str, Counter] = {}
-    mails: list[Mail] = []
-    recent: list[Heard] = []
-    seen: list[str] = []
-
-    @property
-    def email(self) -> str | None:
-        """Where mail for this contact goes."""
-        held = self.identifiers.get("email")
-        return held[0] if held else None
+WATCHES_MAX = 64
+OCCURRENCES_MAX = 8
+RESERVED_MAX = 100
+RESPONSES_MAX = 10
 
 
 class Asked(msgspec.Struct, omit_defaults=True):
@@ -96,8 +91,10 @@ class Enrollment(msgspec.Struct, omit_defaults=True, kw_only=True):
     """One run of one contact through one version of a journey, for one key.
 
     While ``active``, ``step`` is the wait it stands at and (``due_at``, ``token``) its one timer;
-    when ``held`` by a pause, ``step`` is what comes next and ``due_at`` when that was due.
-    ``counts`` are the event totals at the entry.
+    when ``held`` by a pause, ``step`` is what comes next and ``due_at`` when that was due. A send
+    that quiet hours or a cap postponed is waited at too. ``counts`` are the event totals at the
+    entry, ``heard_at`` when the entry's event occurred, ``variants`` the ways taken at splits,
+    ``calls`` the webhooks not yet answered, ``answers`` what came back, both by step.
     """
 
     id: EnrollmentId
@@ -122,6 +119,14 @@ class Enrollment(msgspec.Struct, omit_defaults=True, kw_only=True):
     asked: list[Asked] = []
     goal_at: dt.datetime | None = None
     goal_until: dt.datetime | None = None
+    heard_at: dt.datetime | None = None
+    source: str | None = None
+    holdout: bool = False
+    unverified: bool = False
+    postponed: int = 0
+    variants: dict[StepId, str] = {}
+    calls: dict[StepId, str] = {}
+    answers: dict[StepId, dict[str, Any]] = {}
 
     @property
     def outstanding(self) -> bool:
@@ -153,12 +158,20 @@ class KeyMark(msgspec.Struct):
     enrollment: EnrollmentId | None = None
 
 
+class KeysWantedError(Exception):
+    """A fact of our own leads to keys nobody looked up: read them, and take the step again."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(f"the key {key.value!r} of {key.journey} is wanted")
+        self.key = key
+
+
 @dataclass(slots=True)
 class Contact:
     """All that ``step`` may look at for one contact.
 
     ``enrollments`` holds the active ones and those that may still reach their goal; ``keys`` those
-    that ``keys_wanted`` named.
+    that ``keys_wanted`` named. ``read_keys`` are the ones looked up; None: all there are.
     """
 
     id: ContactId
@@ -168,3 +181,4 @@ class Contact:
         default_factory=dict[EnrollmentId, Enrollment]
     )
     keys: dict[Key, KeyMark] = field(default_factory=dict[Key, KeyMark])
+    read_keys: set[Key] | None = None

@@ -8,14 +8,23 @@ import datetime as dt
 from collections.abc import Sequence
 
 from chappe.events import Event
-from chappe_orchestrator.domain.effects import Effects, Input, Timer
+from chappe.journey import as_mapping
+from chappe_orchestrator.domain.acting import tell_tags
+from chappe_orchestrator.domain.cadence import release
+from chappe_orchestrator.domain.effects import WATCH, Effects, Input, Recheck, Timer
 from chappe_orchestrator.domain.entering import enter
+from chappe_orchestrator.domain.facts import Pasts
 from chappe_orchestrator.domain.hearing import hear, is_repeat, message_of
 from chappe_orchestrator.domain.journeys import Journeys
 from chappe_orchestrator.domain.leaving import exit_on, reach_goals
+from chappe_orchestrator.domain.merging import TRANSFERRED, absorb
+from chappe_orchestrator.domain.orders import ORDERS, obey
+from chappe_orchestrator.domain.remembering import remember
 from chappe_orchestrator.domain.run import Run
-from chappe_orchestrator.domain.state import Contact
-from chappe_orchestrator.domain.walking import answer_waits, fire
+from chappe_orchestrator.domain.segments import move_segments
+from chappe_orchestrator.domain.state import RESPONSES_MAX, Contact
+from chappe_orchestrator.domain.walking import answer_waits, fire, leave_by_rules, move_dates
+from chappe_orchestrator.domain.watching import fire_watch, recheck, watch
 
 _FATES = {
     "email.accepted": "accepted",
@@ -30,39 +39,90 @@ _FATES = {
 
 
 def step(
-    state: Contact, inputs: Sequence[Input], *, now: dt.datetime, journeys: Journeys
+    state: Contact,
+    inputs: Sequence[Input],
+    *,
+    now: dt.datetime,
+    journeys: Journeys,
+    heard_until: dt.datetime | None = None,
+    pasts: Pasts | None = None,
 ) -> tuple[Contact, Effects]:
     """Apply ``inputs`` to one contact in their order: events as the log has them, then timers.
 
-    The state is handed over: the one returned is the same, moved on. Raises only when a journey or
-    the state is broken; nothing that an event contains makes it raise.
+    ``heard_until``: after an outage, up to when what was received has surely been heard; marketing
+    mail of later timers waits. None otherwise.
+    ``pasts``: what the history answers; ``HistoryWantedError`` says what else must be asked, and
+    the step is then taken again from the state as it was read.
+    The state is handed over: the one returned is the same, moved on. Otherwise raises only when a
+    journey or the state is broken; nothing that an event contains makes it raise.
     """
-    run = Run(contact=state, journeys=journeys, now=now)
+    run = Run(contact=state, journeys=journeys, now=now, heard_until=heard_until)
+    if pasts is not None:
+        run.pasts = pasts
     for one in inputs:
         if isinstance(one, Timer):
-            fire(run, one)
+            (fire_watch if one.kind == WATCH else fire)(run, one)
+        elif isinstance(one, Recheck):
+            run.take_up(f"{state.id}/{one.journey}:recheck:{now.isoformat()}", None)
+            recheck(run, one.journey)
         else:
-            _apply(run, one)
+            _hear_from_outside(run, one)
+        _apply_what_follows(run)
     return state, run.effects
+
+
+def _hear_from_outside(run: Run, event: Event) -> None:
+    """One fact from the log. What we derived ourselves was applied when it was derived."""
+    if event.flags.derived or is_repeat(run.contact.profile, event):
+        return
+    run.take_up(event.id, event)
+    if event.name in ORDERS:
+        obey(run, event)
+        return
+    run.effects.profile_changed = True
+    if event.flags.test and not _is_test_recipient(run, event):
+        run.decide("stopped", reason="test_event", seen={"name": event.name})
+        return
+    if event.name == TRANSFERRED:
+        absorb(run, event)
+        for journey in run.journeys.watching:
+            recheck(run, journey)
+        return
+    _apply(run, event)
+
+
+def _apply_what_follows(run: Run) -> None:
+    """The facts that the input led to, and those that they lead to, to a bounded depth."""
+    while run.pending:
+        event, depth = run.pending.popleft()
+        run.take_up(event.id, event)
+        run.depth = depth
+        _apply(run, event)
 
 
 def _apply(run: Run, event: Event) -> None:
     """One fact. Exits come before entries: an order ends a cart before it starts anything."""
-    if event.flags.derived or is_repeat(run.contact.profile, event):
-        return
     run.effects.profile_changed = True
-    run.take_up(event.id, event)
-    if event.flags.test and not _is_test_recipient(run, event):
-        run.decide("stopped", reason="test_event", seen={"name": event.name})
-        return
-    hear(run.contact.profile, event)
+    profile = run.contact.profile
+    tags = list(profile.tags) if "tags" in event.traits else None
+    hear(profile, event, run.now)
+    remember(run, event)
+    if tags is not None and profile.tags != tags:
+        added = [tag for tag in profile.tags if tag not in tags]
+        tell_tags(run, added, [tag for tag in tags if tag not in profile.tags])
     if run.contact.enrollments:
         _learn_fate(run, event)
         reach_goals(run, event)
     exit_on(run, event)
     if event.flags.copy:
         return
-    answer_waits(run, event)
+    move_segments(run, event)
+    if run.contact.enrollments:
+        leave_by_rules(run)
+        if event.traits:
+            move_dates(run)
+        answer_waits(run, event)
+    watch(run, event)
     enter(run, event)
 
 
@@ -72,12 +132,32 @@ def _is_test_recipient(run: Run, event: Event) -> bool:
 
 
 def _learn_fate(run: Run, event: Event) -> None:
-    """What the sender says of a message: an accepted one can no longer be taken back."""
+    """What the sender says of a message, or a server of a call."""
+    if event.name == "webhook.answered":
+        _learn_answer(run, event)
+        return
     message = message_of(event) if event.name in _FATES else None
     if message is None:
         return
+    release(run, event, message)
     for enrollment in run.contact.enrollments.values():
         for asked in enrollment.asked:
             if asked.message == message:
+                # An accepted one can no longer be taken back.
                 asked.state = "accepted" if _FATES[event.name] == "accepted" else "over"
                 run.changed(enrollment)
+
+
+def _learn_answer(run: Run, event: Event) -> None:
+    """The answer of the call that is open, and of no older one."""
+    for enrollment in run.contact.enrollments.values():
+        for name, call in list(enrollment.calls.items()):
+            if call != event.data.get("call"):
+                continue
+            del enrollment.calls[name]
+            said = as_mapping(event.data.get("answer")) or {}
+            enrollment.answers[name] = dict(said)
+            while len(enrollment.answers) > RESPONSES_MAX:
+                del enrollment.answers[next(iter(enrollment.answers))]
+            run.changed(enrollment)
+            run.decide("answered", enrollment=enrollment, step=name, seen=dict(said))

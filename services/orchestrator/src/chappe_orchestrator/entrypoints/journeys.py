@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from chappe.clock import Clock
@@ -42,6 +42,9 @@ TEXT_LENGTH_MAX = 300_000
 Text = Annotated[str, Field(max_length=TEXT_LENGTH_MAX)]
 
 
+Version = Annotated[int | None, Query(ge=1, le=2**31 - 1)]
+
+
 class JourneyIn(BaseModel):
     """A journey as a YAML text or as a JSON definition."""
 
@@ -63,6 +66,13 @@ class PublishIn(BaseModel):
 
     journeys: list[JourneyIn] = Field(min_length=1, max_length=JOURNEYS_MAX)
     templates: dict[str, TemplateIn] = {}
+
+
+class PlanIn(BaseModel):
+    """``templates``: their names; left out, nobody asks whether they exist."""
+
+    journeys: list[JourneyIn] = Field(min_length=1, max_length=JOURNEYS_MAX)
+    templates: list[str] | None = None
 
 
 class ValidateIn(BaseModel):
@@ -99,7 +109,7 @@ class PublishOut(BaseModel):
 
 
 class JourneyOut(BaseModel):
-    """``status``: draft, published or paused."""
+    """``status``: draft, published, paused or archived."""
 
     journey: str
     title: dict[str, str]
@@ -177,7 +187,7 @@ def _add_writing(router: APIRouter, api: JourneysApi) -> None:
     @router.post("/publish")
     async def publish(body: PublishIn, workspace: WorkspaceId = caller) -> PublishOut:
         """All of them or none. What says the same as before keeps its version."""
-        sources = [_written(one) for one in body.journeys]
+        sources = [written_in(one) for one in body.journeys]
         pinned = {
             name: PinnedTemplate(one.version, one.message_class, one.topic)
             for name, one in body.templates.items()
@@ -185,7 +195,7 @@ def _add_writing(router: APIRouter, api: JourneysApi) -> None:
         try:
             done = await api.publish(workspace, sources, pinned, api.clock.now())
         except JourneyInvalidError as error:
-            raise _invalid(error.complaints) from error
+            raise invalid(error.complaints) from error
         return PublishOut(
             journeys=[
                 PublishedOut(journey=one.journey, version=one.version, changed=one.changed)
@@ -196,9 +206,9 @@ def _add_writing(router: APIRouter, api: JourneysApi) -> None:
     @router.put("/{name}/draft")
     async def save_draft(name: str, body: JourneyIn, workspace: WorkspaceId = caller) -> StatusOut:
         """Keep a draft that reads; its templates need not exist yet."""
-        journeys, complaints = await read_all([_written(body)], None)
+        journeys, complaints = await read_all([written_in(body)], None)
         if complaints:
-            raise _invalid(complaints)
+            raise invalid(complaints)
         if journeys[0].journey != name:
             what = f"the address says {name!r}, the draft says {journeys[0].journey!r}"
             raise Problem(422, "the names differ", errors=[FieldError("journey", what)])
@@ -235,7 +245,7 @@ def _add_reading(router: APIRouter, api: JourneysApi) -> None:
 
     @router.get("/{name}")
     async def one(
-        name: str, version: int | None = None, workspace: WorkspaceId = caller
+        name: str, version: Version = None, workspace: WorkspaceId = caller
     ) -> JourneyDetail:
         """A journey, at its current version or at another."""
         row = await _found(api.shelf, workspace, name, version)
@@ -246,9 +256,7 @@ def _add_reading(router: APIRouter, api: JourneysApi) -> None:
         return _detailed(row, versions)
 
     @router.get("/{name}/graph")
-    async def graph(
-        name: str, version: int | None = None, workspace: WorkspaceId = caller
-    ) -> Graph:
+    async def graph(name: str, version: Version = None, workspace: WorkspaceId = caller) -> Graph:
         """The steps and the ways between them, with how many people stand where now."""
         row = await _found(api.shelf, workspace, name, version)
         program = _program(row, workspace, version or row.version)
@@ -280,7 +288,8 @@ async def _found(
     return row
 
 
-def _written(body: JourneyIn) -> Written:
+def written_in(body: JourneyIn) -> Written:
+    """Either form. Giving both, or neither, is a 422."""
     if (body.yaml is None) == (body.definition is None):
         what = "give either yaml or definition"
         raise Problem(422, "the request cannot be used", errors=[FieldError(body.file, what)])
@@ -304,7 +313,8 @@ def _files(body: ValidateIn) -> tuple[list[Written], list[str] | None]:
     return sources, known if names or body.templates is not None else None
 
 
-def _invalid(complaints: Sequence[Complaint]) -> Problem:
+def invalid(complaints: Sequence[Complaint]) -> Problem:
+    """A 422 that says everything at once."""
     return Problem(
         422,
         "the journeys cannot be accepted; see errors",

@@ -3,9 +3,10 @@
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Request
+import msgspec
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from chappe.events import contact_key
@@ -119,13 +120,30 @@ def people_router(api: PeopleApi) -> APIRouter:
             next=more,
         )
 
+    @router.get("/contacts/{ref:path}/export")
+    async def export(ref: str, workspace: WorkspaceId = caller) -> dict[str, Any]:
+        """The journeys' part of a contact's export: profile, enrollments, keys."""
+        shard, who, profile = await _known(api, workspace, ref)
+        held = await api.people.export(shard, who)
+        return {"contact": who, "profile": msgspec.to_builtins(profile, str_keys=True), **held}
+
+    @router.delete("/contacts/{ref:path}")
+    async def erase(ref: str, answer: Response, workspace: WorkspaceId = caller) -> dict[str, Any]:
+        """Forget a contact everywhere. 202: kept, and applied in a moment."""
+        try:
+            asked = await api.identities.erase(workspace, ref)
+        except IdentitiesUnavailable as error:
+            raise Problem(503, str(error), headers={"Retry-After": "1"}) from error
+        if asked is None:
+            raise Problem(404, "no contact is known by that reference")
+        applied, told = asked
+        answer.status_code = 200 if applied else 202
+        return told
+
     @router.get("/contacts/{ref}")
     async def contact(ref: str, workspace: WorkspaceId = caller) -> ContactDetail:
         """REF is an id, ``email:…``, ``phone:…`` or ``external_id:…``."""
-        shard, who = await _resolved(api, workspace, ref)
-        profile = await api.people.contact(shard, workspace, who)
-        if profile is None:
-            raise Problem(404, "no such contact")
+        _, who, profile = await _known(api, workspace, ref)
         return ContactDetail(**_shown(who, profile), **_history(profile))
 
     @router.get("/enrollments")
@@ -133,41 +151,76 @@ def people_router(api: PeopleApi) -> APIRouter:
         journey: str | None = None,
         contact: str | None = None,
         status: Literal["active", "finished"] | None = None,
+        step: str | None = None,
+        version: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
         limit: Limit = LIMIT_DEFAULT,
         cursor: str | None = None,
         workspace: WorkspaceId = caller,
     ) -> Page[EnrollmentOut]:
-        """Newest first."""
-        who = await _resolved(api, workspace, contact) if contact else None
+        """Newest first. A page looks at so many and no more: with ``step`` or ``status`` it may
+        hold fewer than asked for, or none, and still have a ``next``.
+        """
+        who = None
+        if contact:
+            who = await _resolved(api.identities, api.partitions, workspace, contact)
         found = await api.people.enrollments(
             workspace,
             journey=journey,
             status=status,
             contact=who,
+            step=step,
+            version=version,
             before=before(cursor),
-            limit=limit + 1,
+            limit=limit,
         )
-        more = None
-        if len(found) > limit:
-            last = found[limit - 1][1]
-            more = cursor_at(last.entered_at, last.id)
-        return Page(items=[_enrollment(*pair) for pair in found[:limit]], next=more)
+        more = cursor_at(*found.more) if found.more else None
+        return Page(items=[enrollment_out(*pair) for pair in found.found], next=more)
 
-    _ = (contacts, contact, enrollments)
+    _ = (contacts, contact, enrollments, export, erase)
     return router
 
 
-async def _resolved(api: PeopleApi, workspace: WorkspaceId, ref: str) -> tuple[int, ContactId]:
+async def _known(
+    api: PeopleApi, workspace: WorkspaceId, ref: str
+) -> tuple[int, ContactId, Profile]:
+    return await known(
+        workspace, ref, people=api.people, identities=api.identities, partitions=api.partitions
+    )
+
+
+async def known(
+    workspace: WorkspaceId, ref: str, *, people: People, identities: Identities, partitions: int
+) -> tuple[int, ContactId, Profile]:
+    """The contact behind a reference, also behind an id from before a merge."""
+    shard, who = await _resolved(identities, partitions, workspace, ref)
+    profile = await people.contact(shard, workspace, who)
+    if profile is None and ref.partition(":")[0] not in KINDS_OF_REF:
+        try:
+            current = await identities.contact(workspace, ref)
+        except IdentitiesUnavailable:
+            current = None
+        if current is not None and current != who:
+            who = current
+            shard = partition_of(contact_key(workspace, who), partitions)
+            profile = await people.contact(shard, workspace, who)
+    if profile is None:
+        raise Problem(404, "no such contact")
+    return shard, who, profile
+
+
+async def _resolved(
+    identities: Identities, partitions: int, workspace: WorkspaceId, ref: str
+) -> tuple[int, ContactId]:
     """The shard and the contact behind a reference. 404 when nobody is known by it."""
     who: ContactId | None = ContactId(ref)
     if ref.partition(":")[0] in KINDS_OF_REF:
         try:
-            who = await api.identities.contact(workspace, ref)
+            who = await identities.contact(workspace, ref)
         except IdentitiesUnavailable as error:
             raise Problem(503, str(error), headers={"Retry-After": "1"}) from error
     if who is None:
         raise Problem(404, "no contact is known by that reference")
-    return partition_of(contact_key(workspace, who), api.partitions), who
+    return partition_of(contact_key(workspace, who), partitions), who
 
 
 def _shown(contact: ContactId, profile: Profile) -> dict[str, Any]:
@@ -212,7 +265,8 @@ def _history(profile: Profile) -> dict[str, Any]:
     }
 
 
-def _enrollment(contact: ContactId, one: Enrollment) -> EnrollmentOut:
+def enrollment_out(contact: ContactId, one: Enrollment) -> EnrollmentOut:
+    """An enrollment as the API shows it."""
     return EnrollmentOut(
         id=one.id,
         contact=contact,

@@ -5,15 +5,14 @@ numbered, lines broken, a plain text derived, and every rule checked. All proble
 once.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import css_inline
 import mrml
 
-from chappe_sender.adapters import liquid_engine
-from chappe_sender.domain import markup
+from chappe_sender.adapters import liquid_engine, trying
+from chappe_sender.domain import gate, markup
 from chappe_sender.domain.frontmatter import Source, parse_source
 from chappe_sender.domain.liquid_swap import Swapped, blank, swap
 from chappe_sender.domain.mjml_lint import lint
@@ -47,16 +46,32 @@ class _Set:
     pages: dict[str, tuple[FileName, Source]] = field(default_factory=dict)
     texts: dict[str, Source] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
+    hosts: tuple[str, ...] = ()
 
     def fault(self, where: str, what: str) -> None:
         self.problems.append(Problem(where, what))
 
 
-def publish(name: str, files: Mapping[str, str]) -> TemplateVersion:
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A version that may be published, and what its author should know before."""
+
+    version: TemplateVersion
+    warnings: list[Problem]
+
+
+def publish(name: str, files: Mapping[str, str], hosts: Iterable[str] = ()) -> TemplateVersion:
     """The immutable version that these files make. Raises ``TemplateError`` with every problem."""
-    work = _Set(name)
+    return examine(name, files, hosts).version
+
+
+def examine(name: str, files: Mapping[str, str], hosts: Iterable[str] = ()) -> Examined:
+    """The same, with warnings. ``hosts`` are those that the brand kit lets templates link to."""
+    work = _Set(name, hosts=tuple(hosts))
     _sort_files(work, files)
     message_class, topic = _class_and_topic(work)
+    coupon = _coupon(work, message_class)
     variants = {
         locale: variant
         for locale, (kind, source) in work.pages.items()
@@ -64,7 +79,13 @@ def publish(name: str, files: Mapping[str, str]) -> TemplateVersion:
     }
     if work.problems:
         raise TemplateError(work.problems[:PROBLEMS_MAX])
-    return TemplateVersion(version_id(name, files), name, message_class, topic, variants)
+    id_ = version_id(name, files)
+    version = TemplateVersion(id_, name, message_class, topic, variants, coupon)
+    for locale, (_, source) in work.pages.items():
+        trying.weigh(version, locale, source, work.problems)
+    if work.problems:
+        raise TemplateError(work.problems[:PROBLEMS_MAX])
+    return Examined(version, work.warnings[:PROBLEMS_MAX])
 
 
 def _sort_files(work: _Set, files: Mapping[str, str]) -> None:
@@ -124,6 +145,22 @@ def _class_and_topic(work: _Set) -> tuple[MessageClass, str | None]:
     return MessageClass(said), topic
 
 
+def _coupon(work: _Set, message_class: MessageClass) -> str | None:
+    """The pool that codes come from: said once, in the default language."""
+    _, default = work.pages.get("", (None, None))
+    pool = default.head.get("coupon") if default is not None else None
+    for _, source in work.pages.values():
+        said = source.head.get("coupon")
+        if said is not None and not TOPIC.fullmatch(said):
+            work.fault(source.where(key="coupon"), "use lower-case letters, digits, - and _")
+        elif said != pool and said is not None:
+            work.fault(source.where(key="coupon"), f"coupon differs from {work.name}'s default")
+    if pool is not None and message_class is MessageClass.TRANSACTIONAL:
+        assert default is not None
+        work.fault(default.where(key="coupon"), "a transactional mail holds no coupon")
+    return pool
+
+
 def _variant(
     work: _Set, kind: FileName, source: Source, locale: str, message_class: MessageClass
 ) -> Variant | None:
@@ -133,8 +170,11 @@ def _variant(
     if kind.kind == "mjml":
         for line, what in lint(blank(source.body)):
             work.fault(source.where(line), what)
-    if len(work.problems) > before:
+    broken = len(work.problems) > before
+    _check_source(work, source, message_class)
+    if broken:
         return None
+    work.warnings += trying.shown(source, work.problems)
     page = _compile_page(work, kind, source)
     if page is None:
         return None
@@ -151,8 +191,29 @@ def _check_head(work: _Set, source: Source) -> None:
     if len(subject) > SUBJECT_LETTERS_MAX:
         work.fault(source.where(key="subject"), f"longer than {SUBJECT_LETTERS_MAX} letters")
     for key in ("subject", "preheader"):
+        if why := gate.header(source.head.get(key, "").strip()):
+            work.fault(source.where(key=key), f"{key} {why}")
         for fault in liquid_engine.check(source.head.get(key, "")):
             work.fault(source.where(key=key), f"{key}: {fault.what}")
+
+
+def _check_source(work: _Set, source: Source, message_class: MessageClass) -> None:
+    found = [*gate.images(source.body), *gate.addresses(source.body, work.hosts)]
+    if message_class is MessageClass.TRANSACTIONAL:
+        found += gate.selling(source.body)
+    elif not gate.postal(source.body):
+        work.fault(
+            source.file, "marketing shows the postal address: add {{ brand.address }} to its end"
+        )
+    for line, what in sorted(found):
+        work.fault(source.where(line), what)
+    if liquid_engine.takes(source.body, "coupon") and not _default_head(work).get("coupon"):
+        work.fault(source.file, "{{ coupon }} needs a pool: add `coupon: NAME` to the head")
+
+
+def _default_head(work: _Set) -> Mapping[str, str]:
+    _, default = work.pages.get("", (None, None))
+    return default.head if default is not None else {}
 
 
 @dataclass(slots=True)
@@ -230,5 +291,7 @@ def _check_unsubscribe(
             "marketing needs a link to unsubscribe that people can see: "
             '<a href="{{ unsubscribe_url }}">…</a>',
         )
-    if written is not None and not re.search(r"\{\{-?\s*unsubscribe_url\b", written.body):
+    if written is not None and not gate.leaving(written.body):
         work.fault(written.file, "marketing needs {{ unsubscribe_url }} in the text too")
+    if written is not None and not gate.postal(written.body):
+        work.fault(written.file, "marketing needs {{ brand.address }} in the text too")

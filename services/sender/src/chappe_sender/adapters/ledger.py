@@ -12,6 +12,7 @@ from chappe.events import Consent, ConsentState, Decision, Event, encode_event
 from chappe.events.streams import EVENTS, EVENTS_BULK
 from chappe.ids import ContactId, MessageId, WorkspaceId
 from chappe.shards import Batch, LostShards, Out, ShardRunner, to_contact, to_journal
+from chappe_sender.adapters import merging
 from chappe_sender.adapters import statements as sql
 from chappe_sender.application.ports import (
     Asked,
@@ -23,6 +24,7 @@ from chappe_sender.application.ports import (
     Known,
     Loaded,
     Noted,
+    Placed,
     Wanted,
 )
 from chappe_sender.domain.addresses import address_key
@@ -40,8 +42,11 @@ class PostgresLedger:
 
     runner: ShardRunner
 
-    def __init__(self, pool: asyncpg.Pool, partitions: int) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, partitions: int, fingerprint: merging.Fingerprint
+    ) -> None:
         self._pool = pool
+        self._fingerprint = fingerprint
         self._partitions = partitions
 
     # -- batches ----------------------------------------------------------------------------
@@ -64,6 +69,10 @@ class PostgresLedger:
                 else:
                     await tx.connection.execute(sql.CLEAR_HOLD, *key)
                 await tx.connection.execute(sql.HOLD_MESSAGES, *key, change.held)
+            for workspace, gone, into in changes.merged:
+                await merging.redirect(tx.connection, workspace, gone, into)
+            for forgotten in changes.forgotten:
+                await merging.forget(tx.connection, forgotten, self._fingerprint)
             await self._commit(batch, changes, tx)
 
     async def _commit(self, batch: Batch, changes: Changes, tx: Any = None) -> None:
@@ -72,8 +81,14 @@ class PostgresLedger:
             {
                 "now": batch.now,
                 **_asked(changes.asked, batch.now),
+                "address_hashes": [
+                    self._fingerprint("address", address_key(each.send.address))
+                    if each.send is not None
+                    else None
+                    for each in changes.asked
+                ],
                 **_permissions(changes),
-                **_closings(changes),
+                **_closings(changes, self._fingerprint),
                 "cancel_ids": list(changes.cancelled),
                 "cancel_reasons": list(changes.cancelled.values()),
             },
@@ -107,13 +122,15 @@ class PostgresLedger:
         lagging: Iterable[int],
         now: dt.datetime,
         wall: dt.datetime,
-        capture: bool,
         limit: int,
+        only: Sequence[str] | None = None,
+        closed: Sequence[str] = (),
     ) -> list[Claimed]:
         async with self.runner.transaction() as tx:
             rows = await tx.connection.fetch(
                 sql.CLAIM, list(shards), list(shards.values()), now,
-                list(lagging), limit, wall, capture,
+                list(lagging), limit, wall,
+                list(only) if only is not None else None, list(closed),
             )  # fmt: skip
             told: list[tuple[int, Event | Decision]] = []
             for row in rows:
@@ -144,8 +161,7 @@ class PostgresLedger:
         async with self.runner.transaction() as tx:
             committed: set[MessageId] = set()
             if ours:
-                rows = await tx.connection.fetch(sql.COMMIT_TO, *_commitments(ours), now)
-                committed = {row["id"] for row in rows}
+                committed = await _commit_to(tx.connection, ours, now)
             applied = await self._end(tx, endings, now) if endings else []
         return Noted(frozenset(committed), frozenset(each.message.id for each in applied))
 
@@ -161,6 +177,17 @@ class PostgresLedger:
         told: list[tuple[int, Event | Decision]] = []
         for each in applied:
             told += _tell(each, now)
+        named = [
+            (each.message.id, each.ending.data["provider_message_id"])
+            for each in applied
+            if "provider_message_id" in each.ending.data
+        ]
+        if named:
+            await tx.connection.execute(sql.SET_PROVIDER_IDS, *zip(*named, strict=True))
+        kept = [each for each in applied if each.content is not None]
+        if kept:
+            rows = [(e.message.id, e.message.workspace, now, e.content) for e in kept]
+            await tx.connection.execute(sql.CAPTURE, *zip(*rows, strict=True))
         await self.runner.commit(
             sql.END,
             {"now": now, **_endings(applied), **_bounces(applied)},
@@ -174,7 +201,27 @@ class PostgresLedger:
 
     async def interrupted(self, shards: Sequence[int]) -> list[Interrupted]:
         rows = await self._pool.fetch(sql.INTERRUPTED, list(shards))
-        return [Interrupted(_claimed(row), row["committing"], row["header_id"]) for row in rows]
+        return [
+            Interrupted(_claimed(row), row["committing"], row["header_id"], _placed(row))
+            for row in rows
+        ]
+
+    async def company(self, provider: str, key: str) -> list[Claimed]:
+        rows = await self._pool.fetch(sql.COMPANY, provider, key)
+        return [_claimed(row) for row in rows]
+
+    async def take_over(
+        self, claimed: Sequence[Claimed], epochs: Mapping[int, int]
+    ) -> set[MessageId]:
+        ours = [each for each in claimed if each.message.shard in epochs]
+        rows = await self._pool.fetch(
+            sql.TAKE_OVER,
+            [each.message.id for each in ours],
+            [each.message.shard for each in ours],
+            [each.epoch for each in ours],
+            [epochs[each.message.shard] for each in ours],
+        )
+        return {row["id"] for row in rows}
 
     async def holds(self, shards: Sequence[int]) -> set[tuple[int, WorkspaceId, str]]:
         rows = await self._pool.fetch(sql.HOLDS, list(shards))
@@ -190,6 +237,36 @@ class PostgresLedger:
         return row["sending"], row["due"], row["next"]
 
 
+async def _commit_to(
+    connection: Any, commitments: Sequence[Commitment], now: dt.datetime
+) -> set[MessageId]:
+    """Which of them hold; those by a provider are written with their place in its request."""
+    committed: set[MessageId] = set()
+    plain = [each for each in commitments if each.placed is None]
+    if plain:
+        rows = await connection.fetch(sql.COMMIT_TO, *_commitments(plain), now)
+        committed |= {row["id"] for row in rows}
+    placed = [(each, each.placed) for each in commitments if each.placed is not None]
+    if placed:
+        rows = await connection.fetch(
+            sql.COMMIT_TO_PROVIDER,
+            *_commitments([each for each, _ in placed]),
+            now,
+            [where.provider for _, where in placed],
+            [where.key for _, where in placed],
+            [where.place for _, where in placed],
+            [where.at for _, where in placed],
+        )
+        committed |= {row["id"] for row in rows}
+    return committed
+
+
+def _placed(row: Any) -> Placed | None:
+    if row["provider"] is None or row["load_at"] is None:
+        return None
+    return Placed(row["provider"], row["load_key"], row["load_at"], row["load_place"] or 0)
+
+
 async def _load(connection: Any, wanted: Wanted) -> Loaded:
     messages: dict[MessageId, Known] = {}
     permissions: dict[tuple[WorkspaceId, ContactId], Permission] = {}
@@ -197,11 +274,25 @@ async def _load(connection: Any, wanted: Wanted) -> Loaded:
         for row in await connection.fetch(sql.LOAD_MESSAGES, list(wanted.messages)):
             known = Known(_message(row), State(row["state"]), row["committing"])
             messages[known.message.id] = known
+    redirects: dict[tuple[WorkspaceId, ContactId], ContactId] = {}
     if wanted.contacts:
-        workspaces, contacts = zip(*wanted.contacts, strict=True)
-        for row in await connection.fetch(sql.LOAD_PERMISSIONS, workspaces, contacts):
-            permissions[row["workspace"], row["contact"]] = permission_of(row)
-    return Loaded(messages, permissions)
+        contacts = sorted(wanted.contacts)
+        await _lock(connection, contacts, permissions)
+        redirects = await merging.redirects(connection, contacts)
+        others = {(workspace, into) for (workspace, _), into in redirects.items()}
+        if others - permissions.keys():
+            await _lock(connection, sorted(others - permissions.keys()), permissions)
+    return Loaded(messages, permissions, redirects)
+
+
+async def _lock(
+    connection: Any,
+    contacts: Sequence[tuple[WorkspaceId, ContactId]],
+    permissions: dict[tuple[WorkspaceId, ContactId], Permission],
+) -> None:
+    workspaces, ids = zip(*contacts, strict=True)
+    for row in await connection.fetch(merging.LOCK_PERMISSIONS, workspaces, ids):
+        permissions[row["workspace"], row["contact"]] = permission_of(row)
 
 
 def _message(row: Any) -> Message:
@@ -296,13 +387,14 @@ def _permissions(changes: Changes) -> dict[str, list[Any]]:
     return _columns((*names, "p_sources", "p_proofs", "p_topics_out", "p_erased"), rows)
 
 
-def _closings(changes: Changes) -> dict[str, list[Any]]:
+def _closings(changes: Changes, fingerprint: merging.Fingerprint) -> dict[str, list[Any]]:
     closed = [
         (c.workspace, c.address, c.scope, c.reason, c.at)
         for c in changes.closings.values()
         if c.reason is not None
     ]
     lifted = [(c.workspace, c.address, c.at) for c in changes.closings.values() if c.reason is None]
+    lifted += [(workspace, fingerprint("address", each), at) for workspace, each, at in lifted]
     names = ("c_workspaces", "c_addresses", "c_scopes", "c_reasons", "c_ats")
     return _columns(names, closed) | _columns(("l_workspaces", "l_addresses", "l_ats"), lifted)
 

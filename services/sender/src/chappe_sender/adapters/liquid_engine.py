@@ -7,8 +7,11 @@ from typing import Any, cast
 import liquid
 from liquid.builtin.expressions.primitive import RangeLiteral
 from liquid.exceptions import LiquidError, ResourceLimitError
+from liquid.undefined import Undefined
+from typing_extensions import override
 
 from chappe_sender.adapters import liquid_filters as filters
+from chappe_sender.adapters import shop_blocks
 from chappe_sender.application.ports import ContentError
 from chappe_sender.domain.liquid_swap import unclosed
 from chappe_sender.domain.template import Problem
@@ -39,10 +42,13 @@ def _bounded_range(_: RangeLiteral, start: Any, stop: Any) -> range:
 setattr(RangeLiteral, "_make_range", _bounded_range)  # noqa: B010
 
 
-def _environment(*, autoescape: bool) -> _Environment:
-    environment = _Environment(autoescape=autoescape, strict_filters=True)
+def _environment(
+    *, autoescape: bool, undefined: type[Undefined] = Undefined
+) -> _Environment:
+    environment = _Environment(autoescape=autoescape, strict_filters=True, undefined=undefined)
     own = {name: environment.filters[name] for name in filters.ALLOWED}
-    own |= {"money": filters.money, "date": filters.date}
+    own |= {"money": filters.money, "date": filters.date, "number": filters.number}
+    own["products"] = shop_blocks.table if autoescape else shop_blocks.lines
     environment.filters = {name: filters.guarded(name, function) for name, function in own.items()}
     for tag in _DROPPED_TAGS:
         environment.tags.pop(tag)
@@ -57,7 +63,7 @@ DEPTH_MAX = 32
 
 KNOWN_ROOTS = frozenset(
     ("contact", "event", "entry", "brand", "workspace", "unsubscribe_url", "preferences_url",
-     "locale", "now", "forloop", "tablerowloop")
+     "coupon", "confirm_url", "locale", "time_zone", "now", "forloop", "tablerowloop")
 )  # fmt: skip
 
 
@@ -106,6 +112,34 @@ def clean(value: Any, depth: int = 0) -> Any:
 
 
 @dataclass(frozen=True, slots=True)
+class Miss:
+    """A variable that was shown and not there, and on which line of the source."""
+
+    line: int
+    path: str
+
+
+def misses(source: str, values: dict[str, Any]) -> list[Miss]:
+    """Fill ``source`` in, and give what it shows without having it: no default, no condition.
+
+    Each variable once. Raises ``RenderFailed``.
+    """
+    found: dict[str, Miss] = {}
+
+    class Noted(Undefined):
+        @override
+        def __str__(self) -> str:
+            path = (self.hint or self.name).removesuffix(" is undefined")
+            at = int(getattr(self.token, "start_index", 0) or 0)
+            found.setdefault(path, Miss(_line(source, at), path))
+            return ""
+
+    environment = _environment(autoescape=True, undefined=Noted)
+    Compiled(environment.from_string(source)).render(values)
+    return sorted(found.values(), key=lambda miss: (miss.line, miss.path))
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """What is wrong with a piece of Liquid, and on which of its lines, when known."""
 
@@ -139,6 +173,13 @@ def check(source: str) -> list[Fault]:
         if name not in KNOWN_ROOTS
     ]
     return faults
+
+
+def takes(source: str, name: str) -> bool:
+    """Whether ``source`` takes this variable from outside; not, when it cannot be read."""
+    if check(source):
+        return False
+    return name in _HTML.from_string(source).analyze().globals
 
 
 def problems(source: str, where: str, first_line: int) -> list[Problem]:

@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sized
 from decimal import Decimal, InvalidOperation
 from typing import Any, cast
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
-from babel.numbers import format_currency
+from babel.numbers import format_currency, format_decimal
 from liquid import RenderContext
 from liquid.exceptions import FilterArgumentError, FilterValueError
 from liquid.filter import with_context
@@ -24,6 +25,7 @@ ITEMS_MAX = 10_000
 DIGITS_MAX = 18
 NUMBER_MAX = 10**DIGITS_MAX
 _CURRENCY = re.compile(r"[A-Za-z]{3}")
+_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}")
 
 ALLOWED = frozenset(
     ("abs", "append", "at_least", "at_most", "capitalize", "ceil", "compact", "concat",
@@ -138,7 +140,7 @@ _NUMBERS = frozenset("dmyYHIMSjpZz%")
 
 @with_context
 def date(value: Any, form: Any = "medium", *, context: RenderContext) -> str:
-    """An ISO 8601 time, or ``now``, in the message's language.
+    """An ISO 8601 time, or ``now``, in the message's language and the contact's time zone.
 
     ``form`` is short, medium, long or full, or strftime letters with names translated.
     What is no time is shown as it came, as Liquid does.
@@ -152,9 +154,38 @@ def date(value: Any, form: Any = "medium", *, context: RenderContext) -> str:
         moment = dt.datetime.fromisoformat(str(value))
     except ValueError:
         return str(value)
+    zone = zone_of(str(context.resolve("time_zone", default="")))
+    if zone is not None and moment.tzinfo is not None:
+        moment = moment.astimezone(zone)
     if form in STYLES:
         return format_date(moment.date(), form, locale=locale)
     return _strftime(moment, str(form), locale)
+
+
+@functools.lru_cache(maxsize=512)
+def zone_of(name: str) -> ZoneInfo | None:
+    """The zone called ``Europe/Paris``; None for what is none."""
+    if not _ZONE.fullmatch(name):
+        return None
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+
+
+@with_context
+def number(value: Any, *, context: RenderContext) -> str:
+    """A number as people write it in the message's language: 1,234.5 or 1 234,5."""
+    if value is None or is_undefined(value) or value == "":
+        return ""
+    try:
+        said = Decimal(str(value))
+    except InvalidOperation:
+        said = Decimal("NaN")
+    if not said.is_finite() or said.adjusted() > DIGITS_MAX:
+        raise FilterArgumentError(f"number: {str(value)[:40]!r} is none", token=None)
+    locale = locale_of(str(context.resolve("locale", default="en")))
+    return format_decimal(said, locale=locale)
 
 
 def _strftime(moment: dt.datetime, form: str, locale: Locale) -> str:

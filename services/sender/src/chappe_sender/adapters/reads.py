@@ -16,14 +16,17 @@ _COLUMNS = """
     id, state, reason, detail, contact, address, enrollment, journey, version, step, template,
     message_class AS class, topic, subject, test, held, attempts, asked_at, due_at, deadline,
     CASE WHEN state IN ('pending', 'scheduled') THEN next_attempt_at END AS next_attempt_at,
-    accepted_at, header_id AS message_id_header
+    accepted_at, header_id AS message_id_header, provider_message_id,
+    (SELECT p.name FROM sender.provider p WHERE p.id = message.provider) AS provider
 """
 
 MESSAGES = f"""
     SELECT {_COLUMNS}
       FROM sender.message
      WHERE workspace = $1
-       AND ($2::text IS NULL OR contact = $2) AND ($3::text IS NULL OR address_key = $3)
+       AND ($2::text IS NULL OR contact = $2
+            OR contact IN (SELECT r.contact FROM sender.contact_redirect r
+                            WHERE r.workspace = $1 AND r."into" = $2)) AND ($3::text IS NULL OR address_key = $3)
        AND ($4::text IS NULL OR state = $4)
        AND ($5::timestamptz IS NULL OR (asked_at, id) < ($5, $6))
      ORDER BY asked_at DESC, id DESC LIMIT $7
@@ -32,7 +35,8 @@ MESSAGES = f"""
 MESSAGE = f"SELECT {_COLUMNS} FROM sender.message WHERE workspace = $1 AND id = $2"  # noqa: S608 - our own columns
 
 SUPPRESSIONS = """
-    SELECT address, scope, reason, at FROM sender.suppression
+    SELECT address, scope, reason, at, source, site, bounce_class, detail
+      FROM sender.suppression
      WHERE workspace = $1 AND (address, scope) > ($2, $3) ORDER BY address, scope LIMIT $4
 """
 

@@ -4,7 +4,7 @@ import html
 import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from chappe_sender.adapters.liquid_engine import (
     Compiled,
@@ -66,6 +66,7 @@ class Renderer:
         parsed = self._parse(version, key)
         shown: dict[str, Any] = clean(values)
         shown["locale"] = _language(key, locale)
+        shown["time_zone"] = _zone(shown.get("contact"))
         shown["unsubscribe_url"] = links.unsubscribe()
         shown["preferences_url"] = links.preferences()
         subject = parsed.subject.render(shown)
@@ -98,6 +99,14 @@ def _language(key: str, locale: str | None) -> str:
     if locale and (not key or locale.partition("-")[0] == key.partition("-")[0]):
         return locale
     return key or "en"
+
+
+def _zone(contact: Any) -> str:
+    """What the contact says of where it is; nothing: times stay as they are, in UTC."""
+    if not isinstance(contact, dict):
+        return ""
+    said = cast("dict[str, Any]", contact)
+    return str(said.get("timezone") or said.get("time_zone") or "")
 
 
 def _href(match: re.Match[str], links: LinkMaker) -> str:

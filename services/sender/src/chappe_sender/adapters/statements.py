@@ -40,11 +40,11 @@ APPLY = FencedStatement(
                 id, shard, workspace, contact, enrollment, journey, version, step, template,
                 message_class, topic, address, address_key, locale, test, priority, state, held,
                 reason, next_attempt_at, asked_at, due_at, deadline, updated_at,
-                need_live, need_bulk, snapshot)
+                need_live, need_bulk, snapshot, address_hash)
             SELECT id, shard, workspace, contact, enrollment, journey, version, step, template,
                    message_class, topic, address, address_key, locale, test, priority, state,
                    held, reason, {now}, asked_at, due_at, deadline, {now},
-                   need_live, need_bulk, snapshot
+                   need_live, need_bulk, snapshot, address_hash
               FROM unnest({ids}::text[], {shards}::int[], {workspaces}::text[], {contacts}::text[],
                           {enrollments}::text[], {journeys}::text[], {versions}::int[],
                           {steps}::text[], {templates}::text[], {classes}::text[], {topics}::text[],
@@ -53,11 +53,11 @@ APPLY = FencedStatement(
                           {priorities}::smallint[], {states}::text[], {helds}::bool[],
                           {reasons}::text[], {asked_ats}::timestamptz[], {due_ats}::timestamptz[],
                           {deadlines}::timestamptz[], {need_lives}::bigint[],
-                          {need_bulks}::bigint[], {snapshots}::bytea[])
+                          {need_bulks}::bigint[], {snapshots}::bytea[], {address_hashes}::text[])
                    u(id, shard, workspace, contact, enrollment, journey, version, step, template,
                      message_class, topic, address, address_key, locale, test, priority, state,
                      held, reason,
-                     asked_at, due_at, deadline, need_live, need_bulk, snapshot)
+                     asked_at, due_at, deadline, need_live, need_bulk, snapshot, address_hash)
                 ON CONFLICT (id) DO UPDATE
                    SET state = 'cancelled', reason = excluded.reason, updated_at = {now}
                  WHERE excluded.state = 'cancelled' AND m.state IN ('pending', 'scheduled')""",
@@ -107,7 +107,7 @@ CLAIM = """
           JOIN unnest($1::int[], $2::bigint[]) u(shard, epoch)
             ON u.shard = s.shard AND u.epoch = s.epoch),
     picked AS MATERIALIZED (
-        SELECT m.id, m.shard, m.workspace, m.contact, m.address_key, m.topic, m.message_class,
+        SELECT m.id, m.shard, m.workspace, m.contact, m.address_key, m.address_hash, m.topic, m.message_class,
                m.deadline
           FROM sender.message m
          WHERE m.state IN ('pending', 'scheduled') AND NOT m.held
@@ -115,6 +115,10 @@ CLAIM = """
            AND m.need_live <= (SELECT live FROM mine WHERE mine.shard = m.shard)
            AND m.need_bulk <= (SELECT bulk FROM mine WHERE mine.shard = m.shard)
            AND NOT (m.message_class = 'marketing' AND m.shard = ANY($4::int[]))
+           AND ($7::text[] IS NULL OR m.workspace || '/' || m.message_class = ANY($7::text[]))
+           AND NOT m.workspace || '/' || m.message_class = ANY($8::text[])
+           AND ((SELECT NOT EXISTS (SELECT 1 FROM sender.stop WHERE resumed_at IS NULL))
+                OR NOT sender.stopped(m, NULL))
          ORDER BY m.priority, m.next_attempt_at
          LIMIT $5
            FOR UPDATE OF m),
@@ -138,17 +142,24 @@ CLAIM = """
                END AS refusal
           FROM picked p
           JOIN fenced f ON f.shard = p.shard
-          LEFT JOIN sender.permission w ON w.workspace = p.workspace AND w.contact = p.contact
-          LEFT JOIN sender.suppression every
-                 ON every.workspace = p.workspace AND every.address = p.address_key
-                AND every.scope = ''
-          LEFT JOIN sender.suppression one
-                 ON one.workspace = p.workspace AND one.address = p.address_key
-                AND one.scope = p.topic)
+          LEFT JOIN sender.contact_redirect r
+                 ON r.workspace = p.workspace AND r.contact = p.contact
+          LEFT JOIN sender.permission w
+                 ON w.workspace = p.workspace AND w.contact = coalesce(r."into", p.contact)
+          LEFT JOIN LATERAL (
+               SELECT s.reason FROM sender.suppression s
+                WHERE s.workspace = p.workspace AND s.scope = ''
+                  AND s.address IN (p.address_key, p.address_hash)
+                ORDER BY s.reason IN ('unsubscribed', 'erased') LIMIT 1) every ON true
+          LEFT JOIN LATERAL (
+               SELECT s.reason FROM sender.suppression s
+                WHERE s.workspace = p.workspace AND s.scope = p.topic
+                  AND s.address IN (p.address_key, p.address_hash) LIMIT 1) one ON true)
     UPDATE sender.message m
-       SET state = CASE WHEN v.refusal IS NULL AND NOT $7 THEN 'sending' ELSE 'skipped' END,
-           reason = coalesce(v.refusal, CASE WHEN $7 THEN 'captured' END),
+       SET state = CASE WHEN v.refusal IS NULL THEN 'sending' ELSE 'skipped' END,
+           reason = v.refusal,
            epoch = v.epoch, committing = false, attempts = m.attempts + 1,
+           provider = NULL, load_key = NULL, load_at = NULL,
            dated_at = coalesce(m.dated_at, $6), updated_at = $3
       FROM judged v
      WHERE m.id = v.id
@@ -157,7 +168,8 @@ CLAIM = """
               m.topic, m.attempts, m.asked_at, m.dated_at, m.snapshot
 """
 
-# The content is about to be written: not if the shard, the claim or the message changed meanwhile.
+# The content is about to be written: not if the shard, the claim or the message changed meanwhile,
+# or somebody stopped it.
 COMMIT_TO = """
     UPDATE sender.message m
        SET committing = true, header_id = u.header_id, subject = u.subject, updated_at = $6
@@ -167,6 +179,44 @@ COMMIT_TO = """
              WHERE shard = ANY($2::int[]) ORDER BY shard FOR SHARE) s
         ON s.shard = u.shard AND s.epoch = u.epoch
      WHERE m.id = u.id AND m.state = 'sending' AND NOT m.committing AND m.epoch = u.epoch
+       AND ((SELECT NOT EXISTS (SELECT 1 FROM sender.stop WHERE resumed_at IS NULL))
+            OR NOT sender.stopped(m, 'default'))
+    RETURNING m.id
+"""
+
+# The same by a provider: also in which of its requests.
+COMMIT_TO_PROVIDER = """
+    UPDATE sender.message m
+       SET committing = true, header_id = u.header_id, subject = u.subject, updated_at = $6,
+           provider = u.provider, load_key = u.load_key, load_place = u.load_place,
+           load_at = u.load_at
+      FROM unnest($1::text[], $2::int[], $3::bigint[], $4::text[], $5::text[],
+                  $7::text[], $8::text[], $9::int[], $10::timestamptz[])
+           u(id, shard, epoch, header_id, subject, provider, load_key, load_place, load_at)
+      JOIN (SELECT shard, epoch FROM sender.shard
+             WHERE shard = ANY($2::int[]) ORDER BY shard FOR SHARE) s
+        ON s.shard = u.shard AND s.epoch = u.epoch
+     WHERE m.id = u.id AND m.state = 'sending' AND NOT m.committing AND m.epoch = u.epoch
+       AND ((SELECT NOT EXISTS (SELECT 1 FROM sender.stop WHERE resumed_at IS NULL))
+            OR NOT sender.stopped(m, u.provider))
+    RETURNING m.id
+"""
+
+SET_PROVIDER_IDS = """
+    UPDATE sender.message m SET provider_message_id = u.provider_id
+      FROM unnest($1::text[], $2::text[]) u(id, provider_id)
+     WHERE m.id = u.id
+"""
+
+# Interrupted messages whose load is asked for again under a key: from now on they are ours.
+TAKE_OVER = """
+    UPDATE sender.message m SET epoch = u.new_epoch
+      FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[])
+           u(id, shard, old_epoch, new_epoch)
+      JOIN (SELECT shard, epoch FROM sender.shard
+             WHERE shard = ANY($2::int[]) ORDER BY shard FOR SHARE) s
+        ON s.shard = u.shard AND s.epoch = u.new_epoch
+     WHERE m.id = u.id AND m.state = 'sending' AND m.committing AND m.epoch = u.old_epoch
     RETURNING m.id
 """
 
@@ -184,7 +234,7 @@ END = FencedStatement(
                SET state = u.state, committing = false, reason = u.reason, detail = u.detail,
                    next_attempt_at = coalesce(u.next_attempt_at, m.next_attempt_at),
                    accepted_at = CASE WHEN u.state = 'accepted' THEN {now} ELSE m.accepted_at END,
-                   subject = coalesce(u.subject, m.subject), updated_at = {now}
+                   subject = CASE WHEN m.address IS NOT NULL THEN coalesce(u.subject, m.subject) END, updated_at = {now}
               FROM unnest({ids}::text[], {epochs}::bigint[], {states}::text[], {reasons}::text[],
                           {details}::text[], {nexts}::timestamptz[], {subjects}::text[])
                    u(id, epoch, state, reason, detail, next_attempt_at, subject)
@@ -203,8 +253,15 @@ END = FencedStatement(
 INTERRUPTED = """
     SELECT id, shard, workspace, contact, enrollment, journey, version, step, template,
            message_class, test, epoch, address, locale, topic, attempts, asked_at, dated_at,
-           snapshot, committing, header_id
+           snapshot, committing, header_id, provider, load_key, load_place, load_at
       FROM sender.message WHERE state = 'sending' AND shard = ANY($1::int[])
+"""
+
+COMPANY = """
+    SELECT id, shard, workspace, contact, enrollment, journey, version, step, template,
+           message_class, test, epoch, address, locale, topic, attempts, asked_at, dated_at,
+           snapshot
+      FROM sender.message WHERE provider = $1 AND load_key = $2 ORDER BY load_place
 """
 
 NEXT_DUE = """
@@ -216,6 +273,14 @@ STANDING = """
     SELECT count(*) FILTER (WHERE state = 'sending') AS sending,
            count(*) FILTER (WHERE state <> 'sending' AND next_attempt_at <= $1) AS due,
            min(next_attempt_at) FILTER (WHERE state <> 'sending' AND next_attempt_at > $1) AS next
-      FROM sender.message
+      FROM sender.message m
      WHERE state IN ('pending', 'scheduled', 'sending') AND NOT held
+       AND (state = 'sending' OR NOT EXISTS (SELECT 1 FROM sender.stop WHERE resumed_at IS NULL)
+            OR NOT sender.stopped(m, NULL))
+"""
+
+CAPTURE = """
+    INSERT INTO sender.captured (message, workspace, captured_at, content)
+    SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::bytea[])
+        ON CONFLICT (message) DO NOTHING
 """

@@ -16,6 +16,7 @@ from chappe_sender.application.ports import (
     Asked,
     Changes,
     Closing,
+    Forgotten,
     HoldChange,
     Known,
     Loaded,
@@ -23,7 +24,13 @@ from chappe_sender.application.ports import (
     Wanted,
 )
 from chappe_sender.domain.message import Message, State, decision, report
-from chappe_sender.domain.permission import Permission, Suppress, concerns_permission, hear
+from chappe_sender.domain.permission import (
+    Permission,
+    Suppress,
+    concerns_permission,
+    hear,
+    together,
+)
 from chappe_sender.domain.template import MessageClass
 
 Read: TypeAlias = tuple[Input, Command | Event]
@@ -65,6 +72,8 @@ def wanted(found: list[Read]) -> Wanted:
             case Event():
                 assert what.contact is not None
                 contacts.add((what.workspace, what.contact))
+                if (into := _merged_into(what)) is not None:
+                    contacts.add((what.workspace, into))
             case _:
                 pass
     return Wanted(frozenset(messages), frozenset(contacts))
@@ -205,9 +214,37 @@ class _Desk:
 
     # -- events -----------------------------------------------------------------------------
 
+    def _current(
+        self, workspace: WorkspaceId, contact: ContactId
+    ) -> tuple[WorkspaceId, ContactId]:
+        for known_workspace, gone, into in self._changes.merged:
+            if (workspace, contact) == (known_workspace, gone):
+                contact = into
+        return workspace, self.loaded.redirects.get((workspace, contact), contact)
+
+    def _permission(self, key: tuple[WorkspaceId, ContactId]) -> Permission:
+        held = self._changes.permissions.get(key) or self.loaded.permissions.get(key)
+        return held or Permission()
+
+    def _merge(self, workspace: WorkspaceId, gone: ContactId, into: ContactId) -> None:
+        """Once; a repeat finds them one."""
+        lost, kept = self._current(workspace, gone), self._current(workspace, into)
+        if lost == kept:
+            return
+        both = together(self._permission(kept), self._permission(lost))
+        if both != self._permission(kept):
+            self._changes.permissions[kept] = both
+        self._changes.merged.append((workspace, lost[1], kept[1]))
+
     def event(self, event: Event) -> None:
         assert event.contact is not None
-        key = (event.workspace, event.contact)
+        key = self._current(event.workspace, event.contact)
+        if (into := _merged_into(event)) is not None:
+            self._merge(event.workspace, event.contact, into)
+            return
+        if event.name == "privacy.erase_requested":
+            addresses = tuple(i.value for i in event.identifiers if i.type == "email")
+            self._changes.forgotten.append(Forgotten(*key, addresses, event.occurred_at))
         held = self._changes.permissions.get(key) or self.loaded.permissions.get(key)
         heard = hear(held or Permission(), event)
         if heard.permission != (held or Permission()):
@@ -216,8 +253,16 @@ class _Desk:
             scope = each.scope if isinstance(each, Suppress) else ""
             reason = each.reason if isinstance(each, Suppress) else None
             self._changes.closings[event.workspace, each.address, scope] = Closing(
-                event.workspace, each.address, scope, reason, event.occurred_at
+                event.workspace, each.address, scope, reason, each.at
             )
+
+
+def _merged_into(event: Event) -> ContactId | None:
+    """Whom the event's contact goes into, when it is the one that goes."""
+    into = event.data.get("into")
+    if event.name != "contact.merged" or event.data.get("from") != event.contact:
+        return None
+    return ContactId(into) if isinstance(into, str) and into != event.contact else None
 
 
 def _priority(item: Input, message: Message) -> int:

@@ -9,9 +9,9 @@ what a crash leaves unknown is at most one message per open connection.
 import asyncio
 import datetime as dt
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -20,8 +20,13 @@ from chappe.ids import MessageId
 from chappe.service import Evidence
 from chappe.shards import LostShards, Owned, fault_point
 from chappe_sender import metrics
+from chappe_sender.application.asking_again import may_ask_again, rebuild, take_over
+from chappe_sender.application.bad_day import BadDay
+from chappe_sender.application.keyring import Signing
 from chappe_sender.application.lag import Lag
 from chappe_sender.application.letter import Letter, Scribe
+from chappe_sender.application.line import QUEUE_LOW, Line, Ready, about_the_route
+from chappe_sender.application.lines import Lines
 from chappe_sender.application.ports import (
     Catalogue,
     Claimed,
@@ -30,24 +35,26 @@ from chappe_sender.application.ports import (
     Interrupted,
     Ledger,
     Parcel,
+    Placed,
     Verdict,
     WayOut,
 )
-from chappe_sender.domain.brand import Brand
+from chappe_sender.application.routing import ALL, Admission, Refusals
 from chappe_sender.domain.ending import Ending, Refusal, ending
 from chappe_sender.domain.message import State
-from chappe_sender.domain.outcome import InDoubt, Stage
-from chappe_sender.domain.template import MessageClass, TemplateVersion
+from chappe_sender.domain.outcome import Declined, InDoubt, Scope, Stage
+from chappe_sender.domain.template import MessageClass
 
 CLAIM_MAX = 64
 """Messages claimed and waiting for a lane; also the most that one claim takes."""
 
-QUEUE_LOW = 16
-"""With fewer waiting for a lane than this, the next are claimed."""
-
 IDLE_SECONDS = 30.0
 BLOCKED_SECONDS = 1.0
 """How long to wait before looking again when something is due and must wait (for events)."""
+BLOCKED_WAIT = dt.timedelta(minutes=5)
+"""When a message's From domain is blocked: DNS contradicts what we would send."""
+CLOSED_WAIT = dt.timedelta(seconds=5)
+"""When a message's routes closed between the look and the claim."""
 SETTLE_SECONDS = 20.0
 DRAIN_SECONDS = 10.0
 FINISH_SECONDS = 4.0
@@ -56,16 +63,6 @@ LATE_MAX = 1_000
 """Outcomes of lost shards that are kept, in case we get the shards again."""
 
 logger = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class _Ready:
-    """A claimed message with what it takes to write it."""
-
-    claimed: Claimed
-    version: TemplateVersion | None
-    brand: Brand
-    since: float
 
 
 @dataclass(slots=True)
@@ -78,24 +75,28 @@ class _Note:
 
 @dataclass(slots=True)
 class HandOver:
-    """Implements ``Work`` for the way out and ``Shards`` for the processor.
+    """Implements ``Work`` for the default way out, ``Core`` for the lines of the providers, and
+    ``Shards`` for the processor.
 
-    ``capture``: nothing is sent; what is due ends as skipped.
+    ``way_out`` None: there is no default one, and only what has a provider is sent. ``day`` None:
+    nothing is withheld.
     """
 
     ledger: Ledger
     catalogue: Catalogue
     scribe: Scribe
-    way_out: WayOut
+    way_out: WayOut | None
     business: Clock
     wall: Clock
     lag: Lag
     evidence: Evidence | None = None
-    capture: bool = False
+    day: BadDay | None = None
+    lines: Lines = field(default_factory=Lines)
+    _refusals: Refusals = field(default_factory=Refusals)
     _draining: bool = False
     _leaving: set[int] = field(default_factory=set[int])
     _shards: dict[int, int] = field(default_factory=dict)
-    _queue: deque[_Ready] = field(default_factory=deque)
+    _queue: deque[Ready] = field(default_factory=deque)
     _in_flight: dict[MessageId, tuple[Claimed, float]] = field(default_factory=dict)
     _carried: set[MessageId] = field(default_factory=set)
     _late: dict[MessageId, Ended] = field(default_factory=dict)
@@ -116,7 +117,9 @@ class HandOver:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._claim_for_ever(), name="sender claims")
             tasks.create_task(self._note_for_ever(), name="sender notes")
-            tasks.create_task(self.way_out.run(self), name="sender lanes")
+            tasks.create_task(self.lines.run(self), name="sender routes")
+            if self.way_out is not None:
+                tasks.create_task(self.way_out.run(self), name="sender lanes")
 
     @property
     def in_flight(self) -> int:
@@ -149,18 +152,23 @@ class HandOver:
         for shard in gone:
             self._shards.pop(shard, None)
         self._leaving -= gone
-        dropped = [ready for ready in self._queue if ready.claimed.message.shard in gone]
-        self._queue = deque(r for r in self._queue if r.claimed.message.shard not in gone)
-        for ready in dropped:
+        for ready in self._take_out(gone):
             self._leave(ready.claimed)
 
     async def adopt(self, shards: Sequence[Owned]) -> None:
         ours: dict[int, int] = {owned.shard: owned.epoch for owned in shards}
         # What our own lanes still carry of these shards, from before they were lost.
         await self._come_to_rest(set(ours), SETTLE_SECONDS)
+        again: list[Interrupted] = []
         while ours:
             left = await self.ledger.interrupted(sorted(ours))
-            endings = [await self._conclude(each) for each in left]
+            again = [
+                each
+                for each in left
+                if may_ask_again(each, self.lines, self.wall.now())
+                and not self._is_known(each.claimed.message.id)
+            ]
+            endings = [await self._conclude(each) for each in left if each not in again]
             try:
                 if endings:
                     await self.ledger.note([], endings, self.business.now())
@@ -170,7 +178,31 @@ class HandOver:
                 continue
             break
         self._shards |= ours
+        await self._ask_again(again, ours)
         self.wake()
+
+    async def _ask_again(self, left: Sequence[Interrupted], epochs: Mapping[int, int]) -> None:
+        for part in await take_over(left, self.ledger, epochs):
+            for id_, claimed in part.mine.items():
+                self._in_flight[id_] = (claimed, monotonic())
+            load = await rebuild(part, self.ledger, self.lines, self._written)
+            line = self.lines.get(part.provider)
+            if load is not None and line is not None:
+                logger.info("Asking a provider again", messages=len(part.mine))
+                self._carried |= part.mine.keys()
+                line.resume(load)
+                continue
+            for claimed in part.mine.values():
+                changed = InDoubt(Stage.VERDICT, "the sender stopped, and the load has changed")
+                self._conclude_with(claimed, changed)
+
+    async def _written(self, claimed: Claimed) -> Letter | None:
+        written = self._write(await self._ready(claimed), Signing.NOT)
+        return written if isinstance(written, Letter) else None
+
+    def _is_known(self, message: MessageId) -> bool:
+        """Whether a lane of ours has its outcome, or will."""
+        return message in self._late or message in self._carried
 
     async def _conclude(self, left: Interrupted) -> Ended:
         """What became of a message that was being sent when its shard's owner stopped."""
@@ -180,7 +212,11 @@ class HandOver:
             return late
         if not left.committing:
             made = _again(self.business.now(), "interrupted")
-        elif claimed.message.id in self._carried or self.evidence is None:
+        elif (
+            claimed.message.id in self._carried
+            or self.evidence is None
+            or left.placed is not None  # the evidence is the default way's
+        ):
             made = self._end(claimed, InDoubt(Stage.VERDICT, "the sender stopped")).ending
         elif await self.evidence.has(left.header_id or ""):
             made = Ending(
@@ -199,16 +235,22 @@ class HandOver:
 
     def _put_aside(self, shards: set[int]) -> None:
         """What waits for a lane may be claimed again, by whoever owns its shard then."""
-        now = self.business.now()
-        waiting, self._queue = self._queue, deque[_Ready]()
-        for ready in waiting:
-            claimed = ready.claimed
-            if claimed.message.shard in shards:
-                made = _again(now, "stopped")
-                self._endings.append(Ended(claimed.message, claimed.epoch, made, claimed.address))
-            else:
-                self._queue.append(ready)
+        self._give_back([ready.claimed for ready in self._take_out(shards)], "stopped")
+
+    def _give_back(self, claimed: Sequence[Claimed], reason: str) -> None:
+        made = _again(self.business.now(), reason)
+        self._endings += [Ended(each.message, each.epoch, made, each.address) for each in claimed]
         self._to_note.set()
+
+    def _take_out(self, shards: set[int]) -> list[Ready]:
+        """Remove and give what waits for a lane of any route."""
+
+        def stays(ready: Ready) -> bool:
+            return ready.claimed.message.shard not in shards
+
+        gone = [ready for ready in self._queue if not stays(ready)]
+        self._queue = deque(ready for ready in self._queue if stays(ready))
+        return gone + self.lines.take_out(stays)
 
     async def _come_to_rest(self, shards: set[int], seconds: float) -> None:
         """Until nothing of these shards is on the wire, or patience ends."""
@@ -224,20 +266,31 @@ class HandOver:
 
     async def _claim_for_ever(self) -> None:
         while True:
-            while len(self._queue) > QUEUE_LOW:
+            while (admission := self._admission()) is None:
                 self._room.clear()
-                await self._room.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(BLOCKED_SECONDS if self.lines else None):
+                        await self._room.wait()
             self._work.clear()
             self._read_on = False
             claimed = 0
             try:
-                claimed = await self._claim()
+                claimed = await self._claim(admission)
             except LostShards:
                 logger.info("Lost shards while claiming")
             if claimed < CLAIM_MAX:
                 await self._wait()
 
-    async def _claim(self) -> int:
+    def _admission(self) -> Admission | None:
+        """What may be claimed now, as far as there is room for it; None: nothing."""
+        room = self.way_out is not None and len(self._queue) <= QUEUE_LOW
+        if self.day is not None and self.day.default_stopped:
+            room = False
+        if self.lines:
+            return self.lines.admission(room=room)
+        return ALL if room else None
+
+    async def _claim(self, admission: Admission = ALL) -> int:
         """Take what is due; returns how many."""
         if not self._shards or self._draining:
             return 0
@@ -247,8 +300,9 @@ class HandOver:
             lagging=await self.lag.shards(shards),
             now=self.business.now(),
             wall=self.wall.now(),
-            capture=self.capture,
             limit=CLAIM_MAX,
+            only=admission.only,
+            closed=admission.closed,
         )
         if claimed:
             fault_point("after_claim")
@@ -257,15 +311,57 @@ class HandOver:
                 continue
             if each.message.shard in self._leaving:
                 continue  # its next owner finds it claimed and not begun
-            version = await self.catalogue.version(
-                each.message.workspace, each.message.template or ""
-            )
-            brand = await self.catalogue.brand(each.message.workspace)
+            ready = await self._ready(each)
             self._in_flight[each.message.id] = (each, monotonic())
-            self._queue.append(_Ready(each, version, brand, monotonic()))
+            if (why := self._blocked_by(ready)) is not None:
+                self._postpone(each, BLOCKED_WAIT, "domain_check", why)
+            elif self.lines:
+                self._route(ready)
+            else:
+                self._queue.append(ready)
         self._count()
         self._filled.set()
         return len(claimed)
+
+    async def _ready(self, claimed: Claimed) -> Ready:
+        message = claimed.message
+        version = await self.catalogue.version(message.workspace, message.template or "")
+        brand = await self.catalogue.brand(message.workspace)
+        return Ready(claimed, version, brand, monotonic())
+
+    def _route(self, ready: Ready) -> None:
+        """To the line of the provider that should carry it, else the default way."""
+        message = ready.claimed.message
+        domain = self._domain(ready)
+        if not self.lines.concerns(message, domain):
+            if self.way_out is not None:
+                self._queue.append(ready)
+                return
+        elif (
+            line := self.lines.choose(message, domain, self._refusals.of(message.id))
+        ) is not None:
+            line.put(ready)
+            return
+        elif not self.lines.untried(message, domain, self._refusals.of(message.id)):
+            self._refusals.forget(message.id)
+        self._postpone(ready.claimed, CLOSED_WAIT, "no_route")
+
+    def _postpone(
+        self, claimed: Claimed, wait: dt.timedelta, reason: str, detail: str | None = None
+    ) -> None:
+        later = self.business.now() + wait
+        made = Ending(State.SCHEDULED, "postponed", None, reason, detail, next_attempt_at=later)
+        self._endings.append(Ended(claimed.message, claimed.epoch, made, claimed.address))
+        self._to_note.set()
+
+    def _blocked_by(self, ready: Ready) -> str | None:
+        message = ready.claimed.message
+        if not message.is_marketing:
+            return None
+        return self.scribe.keys.blocked(message.workspace, self._domain(ready))
+
+    def _domain(self, ready: Ready) -> str:
+        return ready.brand.mailbox(self.scribe.sender).address.domain
 
     async def _wait(self) -> None:
         """Until there is something new, or the next message is due."""
@@ -297,39 +393,140 @@ class HandOver:
             ready = self._queue.popleft()
             if len(self._queue) <= QUEUE_LOW:
                 self._room.set()
-            claimed = ready.claimed
-            written = self._write(ready)
-            if isinstance(written, Letter):
-                self._carried.add(claimed.message.id)
-                return written
-            self._conclude_with(claimed, written)
+            if (letter := self.open_letter(ready)) is not None:
+                return letter
         return None
 
-    def _write(self, ready: _Ready) -> Letter | Refusal:
+    def open_letter(self, ready: Ready, signing: Signing = Signing.WHOLE) -> Letter | None:
+        written = self._write(ready, signing)
+        if isinstance(written, Letter) and self._is_withheld(ready.claimed):
+            self._keep(written)
+            return None
+        if isinstance(written, Letter):
+            self._carried.add(ready.claimed.message.id)
+            return written
+        self._conclude_with(ready.claimed, written)
+        return None
+
+    def _is_withheld(self, claimed: Claimed) -> bool:
+        if self.day is None:
+            return False
+        return self.day.policy.withholds(claimed.address, claimed.asked_at)
+
+    def _keep(self, letter: Letter) -> None:
+        claimed, content = letter.claimed, letter.envelope.content
+        made = Ending(State.SKIPPED, "skipped", "email.skipped", "captured")
+        ended = Ended(
+            claimed.message, claimed.epoch, made, claimed.address, letter.subject, content
+        )
+        self._endings.append(ended)
+        self._to_note.set()
+
+    def _write(self, ready: Ready, signing: Signing) -> Letter | Refusal:
         if ready.version is None:
             return Refusal("template_missing", ready.claimed.message.template)
         try:
-            return self.scribe.write(ready.claimed, ready.version, ready.brand)
+            return self.scribe.write(ready.claimed, ready.version, ready.brand, signing)
         except Exception as error:
             # One message that cannot be written must not stop the others, restart after restart.
             logger.exception("A message could not be written", message=ready.claimed.message.id)
             return Refusal("render_failed", type(error).__name__)
 
     async def about_to_commit(self, parcel: Parcel) -> bool:
-        letter = _letter(parcel)
-        commitment = Commitment(letter.claimed, letter.header_id, letter.subject)
+        note = self._commitment(_letter(parcel), None)
+        return await self._noted(note)
+
+    def _commitment(self, letter: Letter, placed: Placed | None) -> _Note:
+        commitment = Commitment(letter.claimed, letter.header_id, letter.subject, placed)
         note = _Note(commitment, asyncio.get_running_loop().create_future())
         self._commitments.append(note)
         self._to_note.set()
+        return note
+
+    async def _noted(self, note: _Note) -> bool:
         if await note.answer:
             return True
-        self._carried.discard(letter.claimed.message.id)
+        self._carried.discard(note.commitment.claimed.message.id)
         return False
 
     def report(self, parcel: Parcel, verdict: Verdict) -> None:
         letter = _letter(parcel)
         self._carried.discard(letter.claimed.message.id)
         self._conclude_with(letter.claimed, verdict, letter.subject)
+
+    # -- the lines' work --------------------------------------------------------------------
+
+    async def commit(self, letters: Sequence[Letter], placed: Placed) -> list[bool]:
+        notes = [
+            self._commitment(letter, replace(placed, place=place))
+            for place, letter in enumerate(letters)
+        ]
+        return [await self._noted(note) for note in notes]
+
+    def conclude(self, letter: Letter, verdict: Verdict, line: Line) -> None:
+        claimed = letter.claimed
+        self._carried.discard(claimed.message.id)
+        if self._goes_elsewhere(letter, verdict, line):
+            made = _again(self.business.now(), "failed_over", str(verdict))
+        else:
+            made = self._end(claimed, verdict).ending
+        named = replace(made, data={**made.data, "provider": line.record.name})
+        self._endings.append(
+            Ended(claimed.message, claimed.epoch, named, claimed.address, letter.subject)
+        )
+        self._to_note.set()
+
+    def _goes_elsewhere(self, letter: Letter, verdict: Verdict, line: Line) -> bool:
+        """Whether it surely did not go this way, and may go another way at once."""
+        id_ = letter.claimed.message.id
+        declined = verdict if isinstance(verdict, Declined) else None
+        if declined is not None and declined.scope is Scope.LOAD:
+            self._refusals.isolate(id_)
+            return True
+        about_it = declined is not None and declined.scope is Scope.MESSAGE
+        if not about_it and not about_the_route(verdict):
+            self._refusals.forget(id_)
+            return False
+        tried = self._refusals.add(id_, line.record.id)
+        domain = letter.mail.sender.address.domain
+        look = self.lines.untried if about_it else self.lines.choose
+        if look(letter.claimed.message, domain, tried):
+            return True
+        self._refusals.forget(id_)
+        return False
+
+    def put_back(self, letters: Sequence[Letter], reason: str) -> None:
+        for letter in letters:
+            self._carried.discard(letter.claimed.message.id)
+        self._give_back([letter.claimed for letter in letters], reason)
+
+    def put_back_ready(self, waiting: Sequence[Ready]) -> None:
+        self._give_back([ready.claimed for ready in waiting], "route_closed")
+
+    def made_room(self) -> None:
+        self._room.set()
+        if self._blocked:
+            self._work.set()
+
+    def is_alone(self, message: MessageId) -> bool:
+        return self._refusals.is_alone(message)
+
+    def route_changed(self) -> None:
+        """A route may be open that was not."""
+        self._room.set()
+        if self._blocked:
+            self._work.set()
+
+    def route_changed_everywhere(self) -> None:
+        """A stop was made or resumed, or mail leaves again."""
+        self.lines.changed()
+        self._room.set()
+        self.wake()
+
+    def line_fails(self) -> None:
+        self.lines.changed()
+
+    # -- endings ----------------------------------------------------------------------------
 
     def _conclude_with(
         self, claimed: Claimed, verdict: Verdict | Refusal, subject: str | None = None
@@ -378,9 +575,11 @@ class HandOver:
             if ours:
                 fault_point("after_outcome_commit")
             for note in commitments:
-                allowed = note.commitment.claimed.message.id in noted.committed
+                claimed = note.commitment.claimed
+                allowed = claimed.message.id in noted.committed
                 if not allowed:
-                    self._leave(note.commitment.claimed)
+                    # Taken back or lost, then this changes nothing; or somebody stopped it.
+                    self._give_back([claimed], "stopped")
                 if not note.answer.done():
                     note.answer.set_result(allowed)
         self._conclude_noted(ours, late)
@@ -417,7 +616,7 @@ class HandOver:
         for each in (*noted, *late):
             self._in_flight.pop(each.message.id, None)
         self._count()
-        if any(each.ending.state is State.SCHEDULED for each in noted):
+        if any(each.ending.state in {State.SCHEDULED, State.PENDING} for each in noted):
             self.wake()
         self._quiet.set()
 
@@ -437,6 +636,6 @@ def _letter(parcel: Parcel) -> Letter:
     return parcel
 
 
-def _again(now: dt.datetime, reason: str) -> Ending:
+def _again(now: dt.datetime, reason: str, detail: str | None = None) -> Ending:
     """Back to the start: nothing of it can have been accepted."""
-    return Ending(State.PENDING, "postponed", None, reason, next_attempt_at=now)
+    return Ending(State.PENDING, "postponed", None, reason, detail, next_attempt_at=now)

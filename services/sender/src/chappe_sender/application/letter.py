@@ -1,12 +1,13 @@
 """Make the wire's message out of a claimed one: values, links, content, headers, envelope."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from chappe.events import Snapshot
 from chappe.tokens import Tokens
+from chappe_sender.application.keyring import Keyring, Signing
 from chappe_sender.application.ports import Claimed, ContentError, Render
 from chappe_sender.domain import mime
 from chappe_sender.domain.addresses import Mailbox, parse_address
@@ -30,19 +31,30 @@ class Letter:
     envelope: Envelope
     header_id: str
     subject: str
+    mail: mime.Mail
 
 
 @dataclass(frozen=True, slots=True)
 class Scribe:
-    """Writes letters. ``sender`` is whom mail is from when the brand kit does not say."""
+    """Writes letters. ``sender`` is whom mail is from when the brand kit does not say;
+    ``bounce_domain`` is where mail comes back to, if anywhere but to the sender.
+    """
 
     render: Render
     tokens: Tokens
     public_url: str
     sender: Mailbox
+    bounce_domain: str | None = None
+    keys: Keyring = field(default_factory=Keyring)
 
-    def write(self, claimed: Claimed, version: TemplateVersion, brand: Brand) -> Letter | Refusal:
-        """The same message always gives the same bytes, as long as the brand kit stays."""
+    def write(
+        self,
+        claimed: Claimed,
+        version: TemplateVersion,
+        brand: Brand,
+        signing: Signing = Signing.WHOLE,
+    ) -> Letter | Refusal:
+        """The same message always gives the same bytes, as long as brand kit and keys stay."""
         to = parse_address(claimed.address)
         if to is None:
             return Refusal("no_address", "the address cannot be written to")
@@ -63,17 +75,35 @@ class Scribe:
                 text=content.text,
                 plain_style=content.plain_style,
                 marketing=mime.Marketing(
-                    unsubscribe_url=links.unsubscribe(), topic=claimed.topic or DEFAULT_TOPIC
+                    unsubscribe_url=links.unsubscribe(),
+                    topic=claimed.topic or DEFAULT_TOPIC,
+                    unsubscribe_address=self._returns_to("u", claimed),
                 )
                 if claimed.message.is_marketing
                 else None,
             )
-            envelope = Envelope(
-                str(mail.sender.address), str(to), mime.build(mail), utf8=to.needs_utf8
-            )
+            back = self._returns_to("b", claimed) or str(mail.sender.address)
+            sign = self._signer(mail, brand, signing)
+            envelope = Envelope(back, str(to), mime.build(mail, sign), utf8=to.needs_utf8)
         except (ContentError, HeaderError, msgspec.MsgspecError) as error:
             return Refusal("render_failed", str(error))
-        return Letter(claimed, envelope, mime.message_id(mail), mail.subject)
+        return Letter(claimed, envelope, mime.message_id(mail), mail.subject, mail)
+
+    def _signer(self, mail: mime.Mail, brand: Brand, signing: Signing) -> mime.Signer | None:
+        if signing.value is None:
+            return None
+        domain = mail.sender.address.domain
+        signed_at = int(mail.date.timestamp())
+        return self.keys.signer(
+            mail.workspace, domain, brand.sender_domain, signed_at, signing.value
+        )
+
+    def _returns_to(self, kind: str, claimed: Claimed) -> str | None:
+        """An address of ours that names the message, for its bounce or for a wish to leave."""
+        if self.bounce_domain is None:
+            return None
+        local = self.tokens.sign_return(kind, claimed.message.id)
+        return f"{local}@{self.bounce_domain}" if local is not None else None
 
     def _links(self, claimed: Claimed) -> Links:
         return Links(

@@ -12,11 +12,11 @@ from chappe_sender.domain.brand import Brand
 from chappe_sender.domain.ending import Ending
 from chappe_sender.domain.envelope import Envelope
 from chappe_sender.domain.message import Message, State
-from chappe_sender.domain.outcome import HandOverError, Reply
+from chappe_sender.domain.outcome import HandOverError, Reply, Taken
 from chappe_sender.domain.permission import Permission
 from chappe_sender.domain.template import MessageClass, TemplateVersion
 
-Verdict: TypeAlias = Reply | HandOverError
+Verdict: TypeAlias = Reply | Taken | HandOverError
 
 # ---------------------------------------------------------------------- the way out
 
@@ -82,6 +82,10 @@ class Loaded:
 
     messages: Mapping[MessageId, Known]
     permissions: Mapping[tuple[WorkspaceId, ContactId], Permission]
+    redirects: Mapping[tuple[WorkspaceId, ContactId], ContactId] = field(
+        default_factory=dict[tuple[WorkspaceId, ContactId], ContactId]
+    )
+    """Contacts that were merged away, and who they are now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +123,16 @@ class Closing:
     at: dt.datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A contact that asked to be, with the addresses that the request names."""
+
+    workspace: WorkspaceId
+    contact: ContactId
+    addresses: tuple[str, ...]
+    at: dt.datetime
+
+
 @dataclass(slots=True)
 class Changes:
     """What one batch changes, each row at most once. ``told`` is published per shard."""
@@ -128,6 +142,8 @@ class Changes:
     holds: list[HoldChange] = field(default_factory=list)
     permissions: dict[tuple[WorkspaceId, ContactId], Permission] = field(default_factory=dict)
     closings: dict[tuple[WorkspaceId, str, str], Closing] = field(default_factory=dict)
+    merged: list[tuple[WorkspaceId, ContactId, ContactId]] = field(default_factory=list)
+    forgotten: list[Forgotten] = field(default_factory=list)
     told: list[tuple[int, Event | Decision]] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
 
@@ -148,12 +164,25 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
+class Placed:
+    """In which request of which provider a message goes. ``key`` names the request's bytes,
+    ``place`` is the message's in it; ``at`` is the wall clock.
+    """
+
+    provider: str
+    key: str | None
+    at: dt.datetime
+    place: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Commitment:
-    """A content that is about to be written."""
+    """A content that is about to be written. ``placed`` None: by the default way out."""
 
     claimed: Claimed
     header_id: str
     subject: str
+    placed: Placed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +194,8 @@ class Ended:
     ending: Ending
     address: str
     subject: str | None = None
+    content: bytes | None = field(default=None, repr=False)
+    """To be kept, because it was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +213,7 @@ class Interrupted:
     claimed: Claimed
     committing: bool
     header_id: str | None
+    placed: Placed | None = None
 
 
 class Ledger(Protocol):
@@ -203,12 +235,13 @@ class Ledger(Protocol):
         lagging: Iterable[int],
         now: dt.datetime,
         wall: dt.datetime,
-        capture: bool,
         limit: int,
+        only: Sequence[str] | None = None,
+        closed: Sequence[str] = (),
     ) -> list[Claimed]:
         """Take up to ``limit`` messages that are due and permitted; those that are not permitted
         end as skipped, with the reason, in the same transaction. ``shards`` are shard → epoch;
-        ``lagging`` ones give no marketing.
+        ``lagging`` ones give no marketing. ``only`` and ``closed`` are ``workspace/class``.
         """
         ...
 
@@ -219,6 +252,14 @@ class Ledger(Protocol):
         ...
 
     async def interrupted(self, shards: Sequence[int]) -> list[Interrupted]: ...
+
+    async def company(self, provider: str, key: str) -> list[Claimed]:
+        """The messages of one request, in their order, whatever became of them."""
+        ...
+
+    async def take_over(self, claimed: Sequence[Claimed], epochs: Mapping[int, int]) -> set[MessageId]:
+        """Make interrupted messages our own, under our shards' epochs; which are."""
+        ...
 
     async def holds(self, shards: Sequence[int]) -> set[tuple[int, WorkspaceId, str]]: ...
 

@@ -7,9 +7,16 @@ from typing import Protocol
 
 from chappe.clock import Clock
 from chappe.events import Send
-from chappe.events.streams import EVENTS, EVENTS_BULK, SENDS, SENDS_BULK, Stream
+from chappe.events.streams import (
+    EVENTS,
+    EVENTS_BULK,
+    RAW_DELIVERY,
+    SENDS,
+    SENDS_BULK,
+    Stream,
+)
 from chappe.ids import WorkspaceId
-from chappe.shards import Batch, DeadLetter, Owned
+from chappe.shards import Batch, DeadLetter, Input, Owned
 from chappe_sender.application import desk
 from chappe_sender.application.ports import (
     Catalogue,
@@ -43,6 +50,14 @@ class Shards(Protocol):
         ...
 
 
+class ComingBack(Protocol):
+    """Who works off what providers and servers tell."""
+
+    async def take_in(self, inputs: Sequence[Input], now: dt.datetime) -> list[DeadLetter]:
+        """Keep what concerns it; what cannot be read comes back. Before the batch's commit."""
+        ...
+
+
 @dataclass(slots=True)
 class SenderProcessor:
     """Implements ``chappe.shards.Processor``."""
@@ -51,9 +66,10 @@ class SenderProcessor:
     catalogue: Catalogue
     shards: Shards
     clock: Clock
+    coming_back: ComingBack
     name: str = "sender"
     schema: str = "sender"
-    inputs: Sequence[Stream] = (EVENTS, SENDS, EVENTS_BULK, SENDS_BULK)
+    inputs: Sequence[Stream] = (EVENTS, SENDS, RAW_DELIVERY, EVENTS_BULK, SENDS_BULK)
     timer_stream: Stream | None = None
     _holds: set[tuple[int, WorkspaceId, str]] = field(default_factory=set)
 
@@ -70,7 +86,10 @@ class SenderProcessor:
         await self.shards.forget(shards)
 
     async def apply(self, batch: Batch) -> None:
-        found, dead = desk.read(batch.inputs, batch.now)
+        unreadable = await self.coming_back.take_in(batch.inputs, batch.now)
+        ours = [item for item in batch.inputs if item.stream != RAW_DELIVERY]
+        found, dead = desk.read(ours, batch.now)
+        dead += unreadable
         templates = await self._templates(found)
         made: list[Changes] = []
 

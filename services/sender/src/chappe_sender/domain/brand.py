@@ -8,7 +8,9 @@ from chappe_sender.domain.addresses import Mailbox, parse_mailbox
 
 
 class Brand(msgspec.Struct, frozen=True, omit_defaults=True):
-    """``from`` and ``reply_to`` are ``Name <address>``; the rest is for templates to show."""
+    """``from`` and ``reply_to`` are ``Name <address>``; the rest is for templates to show.
+    ``hosts`` are the only ones that templates may link to; none: any.
+    """
 
     name: str = ""
     from_: str = msgspec.field(name="from", default="")
@@ -20,6 +22,7 @@ class Brand(msgspec.Struct, frozen=True, omit_defaults=True):
     sender_domain: str = ""
     colors: dict[str, str] = {}
     fonts: dict[str, str] = {}
+    hosts: tuple[str, ...] = ()
 
     def values(self) -> dict[str, Any]:
         """As templates see it, empty fields included."""
@@ -31,6 +34,7 @@ class Brand(msgspec.Struct, frozen=True, omit_defaults=True):
             "url": self.url,
             "logo_url": self.logo_url,
             "footer": self.footer,
+            "sender_domain": self.sender_domain,
             "colors": dict(self.colors),
             "fonts": dict(self.fonts),
         }

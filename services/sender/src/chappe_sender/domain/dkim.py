@@ -7,7 +7,7 @@ seen at C speed; only other bodies are rewritten.
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -90,9 +90,12 @@ def load(domain: str, selector: str, pem: bytes) -> Key:
     raise KeyProblem("only RSA and Ed25519 keys sign DKIM")
 
 
-def signer(keys: Sequence[Key], *, signed_at: int | None = None) -> Signer:
+def signer(
+    keys: Sequence[Key], *, signed_at: int | None = None, without: Set[bytes] = frozenset()
+) -> Signer:
     """What ``mime.build`` takes as ``sign``: header lines to put on top, one for each key.
 
+    ``without`` names headers (in lower case) that are rewritten on the way, so are not covered.
     RSA first, by custom. The same message gives the same signatures (both algorithms are
     deterministic) as long as ``signed_at``, seconds since 1970, is the same or left out.
     """
@@ -100,7 +103,7 @@ def signer(keys: Sequence[Key], *, signed_at: int | None = None) -> Signer:
     stamp = f" t={signed_at};" if signed_at is not None else ""
 
     def sign(head: bytes, body: bytes) -> bytes:
-        fields = _fields(head)
+        fields = [field for field in _fields(head) if field[0] not in without]
         if not any(name == b"from" for name, _ in fields):
             raise ValueError("a message without From cannot be signed")
         digest = base64.b64encode(hashlib.sha256(relaxed_body(body)).digest()).decode()

@@ -5,8 +5,19 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from chappe_sender.domain.bounces import BounceClass, classify
 from chappe_sender.domain.message import State
-from chappe_sender.domain.outcome import HandOverError, InDoubt, NotSent, Refused, Reply, Stage
+from chappe_sender.domain.outcome import (
+    Declined,
+    HandOverError,
+    InDoubt,
+    NotSent,
+    Refused,
+    Reply,
+    Scope,
+    Stage,
+    Taken,
+)
 from chappe_sender.domain.template import MessageClass
 
 UNREACHABLE_BASE = dt.timedelta(seconds=5)
@@ -18,13 +29,10 @@ DETAIL_LETTERS_MAX = 500
 
 _ABOUT_OUR_ROUTE = frozenset((Stage.CONNECT, Stage.GREETING, Stage.HELLO, Stage.TLS, Stage.AUTH))
 _ABOUT_THE_RECIPIENT = frozenset((Stage.RCPT, Stage.DATA, Stage.CONTENT, Stage.VERDICT))
-_DEAD_ADDRESS = frozenset(("5.1.1", "5.1.3", "5.1.6", "5.2.1"))
-_CLASSES = {
-    "5.1.1": "invalid_recipient", "5.1.3": "invalid_recipient", "5.1.6": "inactive_mailbox",
-    "5.2.1": "inactive_mailbox", "5.2.2": "mailbox_full", "5.1.2": "bad_domain",
-    "5.1.10": "bad_domain", "5.3.4": "too_large", "5.2.3": "too_large",
-    "5.7.26": "authentication", "5.7.1": "policy",
-}  # fmt: skip
+_NAMES_THE_RECIPIENT = frozenset((Stage.RCPT, Stage.VERDICT))
+"""One recipient a transaction: what is refused after the dot may be about the address too."""
+RATE_WAIT = dt.timedelta(seconds=10)
+"""When a provider that is asked too often does not say how long to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +61,7 @@ class Ending:
 
 
 def ending(
-    verdict: Reply | HandOverError | Refusal,
+    verdict: Reply | Taken | HandOverError | Refusal,
     *,
     message: str,
     message_class: MessageClass,
@@ -66,6 +74,12 @@ def ending(
             return Ending(
                 State.ACCEPTED, "handed_over", "email.accepted", detail=_cut(str(verdict))
             )
+        case Taken(provider_id=ident):
+            known = {"provider_message_id": ident} if ident else {}
+            said = _cut(str(verdict))
+            return Ending(State.ACCEPTED, "handed_over", "email.accepted", detail=said, data=known)
+        case Declined():
+            return _declined(verdict, message, message_class, attempts, now)
         case Refusal(reason=reason, detail=detail):
             return Ending(State.SKIPPED, "skipped", "email.skipped", reason, _cut(detail or ""))
         case InDoubt() if message_class is MessageClass.MARKETING:
@@ -78,11 +92,41 @@ def ending(
             return _later(verdict, message, message_class, attempts, now)
 
 
+def _declined(
+    declined: Declined, message: str, message_class: MessageClass, attempts: int, now: dt.datetime
+) -> Ending:
+    """A provider surely did not take it. What it says of the address is its own list's; only what
+    a receiver says makes an address dead.
+    """
+    said = _cut(declined.detail)
+    match declined.scope:
+        case Scope.RATE:
+            told = declined.retry_after
+            wait = dt.timedelta(seconds=told) if told is not None else RATE_WAIT
+            later = now + wait * _jitter(message, attempts)
+            return Ending(State.SCHEDULED, "postponed", None, "throttled", said, later)
+        case Scope.MESSAGE:
+            return Ending(State.FAILED, "failed", "email.failed", "refused", said)
+        case Scope.RECIPIENT:
+            why = classify(declined.detail).bounce_class.value
+            data = {"bounce_class": why, "permanent": False}
+            return Ending(State.FAILED, "rejected", "email.rejected", why, said, data=data)
+        case Scope.ROUTE | Scope.LOAD:
+            return _later(declined, message, message_class, attempts, now)
+
+
 def _refused(stage: Stage, reply: Reply) -> Ending:
-    bounce_class = _CLASSES.get(reply.enhanced or "", "unknown")
     if stage not in _ABOUT_THE_RECIPIENT:
         return Ending(State.FAILED, "failed", "email.failed", "refused", _cut(str(reply)))
-    dead = stage is Stage.RCPT and reply.enhanced in _DEAD_ADDRESS
+    found = classify(f"{reply.code} {reply.enhanced or ''} {reply.text}")
+    bounce_class = found.bounce_class.value
+    # A domain is dead when it was twice, a day apart; that is judged where bounces are counted.
+    dead = (
+        stage in _NAMES_THE_RECIPIENT
+        and found.permanent
+        and found.sure
+        and found.bounce_class is not BounceClass.BAD_DOMAIN
+    )
     return Ending(
         State.BOUNCED,
         "bounced",
@@ -92,7 +136,7 @@ def _refused(stage: Stage, reply: Reply) -> Ending:
         suppress=dead,
         data={
             "bounce_class": bounce_class,
-            "permanent": dead,
+            "permanent": found.permanent and found.sure,
             "code": reply.enhanced or reply.code,
         },
     )
@@ -105,6 +149,8 @@ def _later(
         return Ending(State.FAILED, "failed", "email.failed", "attempts", _cut(str(error)))
     if isinstance(error, NotSent) or error.stage in _ABOUT_OUR_ROUTE:
         base, reason = UNREACHABLE_BASE, "unreachable"
+    elif isinstance(error, Declined):
+        base, reason = UNREACHABLE_BASE, "provider_refuses"
     elif message_class is MessageClass.MARKETING:
         base, reason = MARKETING_BASE, "deferred"
     else:

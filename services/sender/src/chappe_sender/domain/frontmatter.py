@@ -1,4 +1,4 @@
-"""The head of a template file: subject, preheader, class and topic, between two lines of dashes."""
+"""The head of a template file, between two lines of dashes: subject, preheader, class and more."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import yaml
 
 from chappe_sender.domain.template import Problem
 
-KEYS = ("subject", "preheader", "class", "topic")
+KEYS = ("subject", "preheader", "class", "topic", "coupon")
 HEAD_LETTERS_MAX = 8_192
 _FENCE = "---"
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

@@ -27,10 +27,13 @@ Signer: TypeAlias = Callable[[bytes, bytes], bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Marketing:
-    """What a marketing mail says about leaving: one link that works with one POST (RFC 8058)."""
+    """What a marketing mail says about leaving: one link that works with one POST (RFC 8058), and
+    an address to write to where there is one.
+    """
 
     unsubscribe_url: str
     topic: str
+    unsubscribe_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +85,21 @@ def _headers(mail: Mail, boundary: str) -> list[tuple[str, str]]:
     ]
     if mail.reply_to is not None:
         lines.append(("Reply-To", encode_mailbox(mail.reply_to)))
+    return [
+        *lines,
+        *service_headers(mail),
+        ("MIME-Version", "1.0"),
+        ("Content-Type", f'multipart/alternative; boundary="{boundary}"'),
+    ]
+
+
+def service_headers(mail: Mail) -> list[tuple[str, str]]:
+    """What we add beside the fields that every mail has: the way to leave, whose mail it is."""
+    lines: list[tuple[str, str]] = []
     if mail.marketing is not None:
         topic, workspace = _tidy(mail.marketing.topic), _tidy(mail.workspace)
         lines += [
-            ("List-Unsubscribe", f"<{mail.marketing.unsubscribe_url}>"),
+            ("List-Unsubscribe", _ways_to_leave(mail.marketing)),
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
             ("List-ID", f"<{topic}.{workspace}.{mail.sender.address.domain}>"),
             ("Precedence", "bulk"),
@@ -96,9 +110,14 @@ def _headers(mail: Mail, boundary: str) -> list[tuple[str, str]]:
         ("Feedback-ID", f"{journey}:{_tidy(mail.workspace)}-w:{SENDER_TAG}"),
         ("Auto-Submitted", "auto-generated"),
         ("Chappe-Message", mail.message),
-        ("MIME-Version", "1.0"),
-        ("Content-Type", f'multipart/alternative; boundary="{boundary}"'),
     ]
+
+
+def _ways_to_leave(marketing: Marketing) -> str:
+    link = f"<{marketing.unsubscribe_url}>"
+    if marketing.unsubscribe_address is None:
+        return link
+    return f"{link}, <mailto:{marketing.unsubscribe_address}?subject=unsubscribe>"
 
 
 def _tidy(text: str) -> str:

@@ -20,7 +20,7 @@ def lint(source: str) -> list[tuple[int, str]]:
     """(line, what) for unknown elements and for tags that do not pair up. Only ``mj-*`` elements
     are looked at: what stands inside text is HTML.
     """
-    source = _without_comments(source)
+    source = without_comments(source)
     found: list[tuple[int, str]] = []
     open_tags: list[tuple[str, int]] = []
     line, at = 1, 0
@@ -50,7 +50,7 @@ def lint(source: str) -> list[tuple[int, str]]:
     return found
 
 
-def _without_comments(source: str) -> str:
+def without_comments(source: str) -> str:
     """Comments painted over; every line stays where it was."""
     out: list[str] = []
     at = 0

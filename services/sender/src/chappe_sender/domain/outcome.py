@@ -3,6 +3,7 @@
 HandOverError
 ├── NotSent    surely not accepted: try again later, whatever the class
 ├── Refused    the server said no: later when ``permanent`` is false, never when it is true
+├── Declined   a provider's answer proves that it did not take it; ``scope`` says what was wrong
 └── InDoubt    the final dot was written and no answer came: perhaps accepted
 """
 
@@ -28,6 +29,8 @@ class Stage(StrEnum):
     DATA = "data"
     CONTENT = "content"
     VERDICT = "verdict"
+    ANSWER = "answer"
+    """Of a provider, over HTTP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +100,39 @@ class Refused(HandOverError):
     @property
     def permanent(self) -> bool:
         return self.reply.permanent
+
+
+class Scope(StrEnum):
+    """What a provider's refusal is about."""
+
+    ROUTE = "route"
+    """The account, its key, its quota, the address we ask: any message would be refused."""
+    RATE = "rate"
+    """Too many at a time; later."""
+    MESSAGE = "message"
+    """This message, for any recipient: its sender, its size, its form."""
+    LOAD = "load"
+    """What this message was sent together with; alone it may be taken."""
+    RECIPIENT = "recipient"
+    """The provider does not write to this address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A provider took the message. ``provider_id`` is how it calls it, where it says so."""
+
+    provider_id: str | None = None
+    detail: str = ""
+
+    @override
+    def __str__(self) -> str:
+        return self.detail or f"taken as {self.provider_id}"
+
+
+class Declined(HandOverError):
+    """A provider's answer that proves that it did not take the message."""
+
+    def __init__(self, scope: Scope, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(Stage.ANSWER, detail)
+        self.scope = scope
+        self.retry_after = retry_after

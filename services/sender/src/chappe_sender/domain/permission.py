@@ -31,9 +31,13 @@ class Suppress:
 
 @dataclass(frozen=True, slots=True)
 class Lift:
-    """A newer consent takes back what an unsubscribe or erasure said about ``address``."""
+    """A newer consent takes back what an unsubscribe or erasure said about ``address``.
+
+    ``at``: when the consent was given; what was said later stays.
+    """
 
     address: str
+    at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,15 @@ def concerns_permission(event: Event) -> bool:
     return event.name in _NAMES or "consent" in event.traits
 
 
-_NAMES = frozenset(("email.unsubscribed", "email.complained", "contact.deleted"))
+_NAMES = frozenset(
+    (
+        "email.unsubscribed",
+        "email.complained",
+        "contact.deleted",
+        "contact.merged",
+        "privacy.erase_requested",
+    )
+)
 
 
 def hear(held: Permission, event: Event) -> Heard:
@@ -68,8 +80,27 @@ def hear(held: Permission, event: Event) -> Heard:
         case "contact.deleted":
             erased = Permission(_lowered(None, event), frozenset(), erased=True)
             return Heard(erased, _by_address(event, "erased"))
+        case "privacy.erase_requested":
+            # The address is closed by its hash: ``Changes.forgotten``.
+            return Heard(Permission(_lowered(None, event), frozenset(), erased=True))
         case _:
             return _claimed(held, event)
+
+
+def together(into: Permission, gone: Permission) -> Permission:
+    """What two contacts that are one person agreed to: the more careful of both."""
+    return Permission(
+        _careful(into.consent, gone.consent),
+        frozenset(sorted(into.topics_out | gone.topics_out)[:TOPICS_MAX]),
+        into.erased or gone.erased,
+    )
+
+
+def _careful(one: Consent | None, other: Consent | None) -> Consent | None:
+    if one is None or other is None:
+        return one or other
+    left = [each for each in (one, other) if each.state is ConsentState.UNSUBSCRIBED]
+    return max(left or [one, other], key=lambda each: each.at)
 
 
 def _unsubscribed(held: Permission, event: Event) -> Heard:
@@ -96,7 +127,7 @@ def _claimed(held: Permission, event: Event) -> Heard:
         return Heard(permission)
     consent = settle(held.consent, claim)
     raised = consent is not held.consent and consent.state is ConsentState.SUBSCRIBED
-    lifts = tuple(Lift(address) for address in _addresses(event)) if raised else ()
+    lifts = tuple(Lift(address, claim.at) for address in _addresses(event)) if raised else ()
     return Heard(replace(permission, consent=consent, erased=held.erased and not raised), lifts)
 
 

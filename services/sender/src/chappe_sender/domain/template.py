@@ -57,13 +57,16 @@ class Variant(msgspec.Struct, frozen=True):
 
 
 class TemplateVersion(msgspec.Struct, frozen=True):
-    """A published template. ``id`` is ``name@digest``, a hash of everything it was made from."""
+    """A published template. ``id`` is ``name@digest``, a hash of everything it was made from.
+    ``coupon`` is the pool that ``{{ coupon }}`` takes its codes from.
+    """
 
     id: str
     name: str
     message_class: MessageClass
     topic: str | None
     variants: dict[str, Variant]
+    coupon: str | None = None
 
     def variant(self, locale: str | None) -> tuple[str, Variant]:
         """The closest language and its text: ``fr-CA``, then ``fr``, then the default (``""``)."""

@@ -17,6 +17,7 @@ from chappe.ids import WorkspaceId
 from chappe_sender.application.ports import MessageQuery, Reads, TemplateRow, TemplateShelf
 from chappe_sender.domain.addresses import parse_address, parse_mailbox
 from chappe_sender.domain.brand import Brand
+from chappe_sender.domain.sender_domain import FREEMAIL
 from chappe_sender.domain.message import State
 from chappe_sender.domain.template import FILE_BYTES_MAX, FILES_MAX, TemplateError, TemplateVersion
 
@@ -91,6 +92,8 @@ class Api:
     reads: Reads
     compile: Compile
     clock: Clock
+    any_from: bool = False
+    """Mail goes to the built-in inbox, which takes it from anybody."""
 
 
 def router(api: Api) -> APIRouter:
@@ -180,6 +183,10 @@ def _brand(routes: APIRouter, api: Api, workspace_of: Any) -> None:
             for name, value in (("from", body.from_), ("reply_to", body.reply_to))
             if value and parse_mailbox(value) is None
         ]
+        sender = parse_mailbox(body.from_) if body.from_ else None
+        if sender is not None and sender.address.domain in FREEMAIL and not api.any_from:
+            why = f"{sender.address.domain} is everybody's: mail from it by others fails DMARC"
+            errors.append(FieldError("from", why))
         if errors:
             raise Problem(422, "the brand kit cannot be used; see errors", errors=errors)
         await api.shelf.save_brand(

@@ -12,6 +12,7 @@ from chappe_ingest.domain.sources.adobe_reading import (
     Told,
     address_of,
     codes_of,
+    discount_of,
     items_of,
     money_in,
     traits_of,
@@ -49,7 +50,13 @@ def order_news(told: Told) -> Iterator[Meant]:
             "cart_token": cart,
             "items": items_of(order, currency),
             "discount_codes": codes_of(order),
-        },
+        }
+        | facts.some(
+            discount=discount_of(order, currency),
+            shipping=money_in(order, currency, "shipping_amount"),
+            tax=money_in(order, currency, "tax_amount"),
+            status=order.text("status", "state"),
+        ),
     )
 
 
@@ -101,7 +108,12 @@ def _of_order(told: Told, name: str, *, once: bool) -> Meant:
         happenings=(Happening(name, at, number if once else None),),
         identifiers=_of_paper(told, number),
         object=facts.object_ref("order", number),
-        data={"order_id": number, "number": paper.text("order_increment_id")},
+        data={"order_id": number, "number": paper.text("order_increment_id")}
+        | facts.some(
+            total=money_in(
+                paper, paper.currency("order_currency_code", "base_currency_code"), "grand_total"
+            )
+        ),
     )
 
 
@@ -118,6 +130,7 @@ def refund(told: Told) -> Iterator[Meant]:
             "order_id": order,
             "refund_id": number,
             "total": money_in(memo, currency, "grand_total"),
+            "items": items_of(memo, currency),
         },
     )
 

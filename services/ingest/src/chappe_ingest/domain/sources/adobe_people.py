@@ -133,7 +133,7 @@ def product_news(told: Told) -> Iterator[Meant]:
             "sku": sku,
             "title": product.text("name"),
             "price": money_in(product, None, "price"),
-            "quantity": product.nested("stock_data").text("qty"),
+            "quantity": product.nested("stock_data").number("qty"),
             "deleted": "delete" in told.type,
         },
     )

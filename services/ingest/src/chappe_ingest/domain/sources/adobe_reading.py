@@ -81,6 +81,12 @@ def money_in(body: Reader, currency: str | None, *names: str) -> Json | None:
     return found | {"amount": f"{whole}.{decimals}" if decimals else whole}
 
 
+def discount_of(body: Reader, currency: str | None) -> Json | None:
+    """Magento writes a discount as a negative amount."""
+    found = money_in(body, currency, "discount_amount")
+    return found and found | {"amount": str(found["amount"]).removeprefix("-")}
+
+
 def codes_of(body: Reader) -> list[str]:
     code = body.text("coupon_code")
     return [] if code is None else [code]

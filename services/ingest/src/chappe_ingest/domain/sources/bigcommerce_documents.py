@@ -130,6 +130,8 @@ def _order_data(notice: Notice, body: Reader, number: str | None) -> Json:
         "total": body.money(currency, "total_inc_tax"),
         "subtotal": body.money(currency, "subtotal_inc_tax"),
         "discount": body.money(currency, "discount_amount", "coupon_discount"),
+        "shipping": body.money(currency, "shipping_cost_inc_tax"),
+        "tax": body.money(currency, "total_tax"),
         "items": list(_order_items(notice, body, currency)),
         "payment_status": body.text("payment_status"),
         "source_name": body.text("order_source"),

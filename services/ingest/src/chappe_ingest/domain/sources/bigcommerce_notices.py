@@ -56,9 +56,9 @@ def cart_of(notice: Notice) -> str | None:
 
 def order_of(notice: Notice) -> str | None:
     """A parcel's notice has its own id, and the order's beside it."""
-    if notice.scope.startswith("order/"):
-        return notice.about.id("id")
-    return notice.about.id("orderId", "order_id")
+    names = ("id",) if notice.scope.startswith("order/") else ("orderId", "order_id")
+    number = notice.about.id(*names)
+    return number if ids.usable(number) else None
 
 
 def cart(notice: Notice) -> Meant:

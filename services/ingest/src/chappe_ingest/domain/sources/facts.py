@@ -28,6 +28,9 @@ from chappe_ingest.domain.normalised import (
 )
 from chappe_ingest.domain.reading import Json, Reader, Times, decimal_of, sortable
 
+DECIMALS_MAX: Final = 3
+"""No currency in use has more (ISO 4217)."""
+
 PUBLIC: Final = ("page.", "product.", "cart.", "checkout.", "custom.")
 """What a key may state that everybody can read in a browser."""
 
@@ -220,6 +223,14 @@ def present(fields: Json) -> Json:
 
 def money(amount: Decimal, currency: str | None) -> Json:
     return {"amount": format(amount, "f"), "currency": currency}
+
+
+def tidy(amount: str) -> str:
+    """PrestaShop writes 49.900000 and Magento 49.9000; two decimals say the same."""
+    whole, point, decimals = amount.partition(".")
+    if len(decimals) <= DECIMALS_MAX:
+        return amount
+    return whole + point + decimals.rstrip("0").ljust(2, "0")
 
 
 def money_of(value: object, currency: str | None) -> Json | None:

@@ -200,7 +200,7 @@ def _data(told: _Mapped) -> Json:
     currency = told.reader({"currency": mapping.currency}).currency("currency")
     found = free_form(told.reader(mapping.data), delivery.links)
     data: Json = {
-        name: str(value) if name.endswith("_id") and isinstance(value, int) else value
+        name: str(value) if _is_id(name) and isinstance(value, int) else value
         for name, value in found.items()
     }
     for kind, path in mapping.identifiers.items():
@@ -214,9 +214,14 @@ def _data(told: _Mapped) -> Json:
     return data
 
 
+def _is_id(name: str) -> bool:
+    return name == "number" or name.endswith("_id")
+
+
 def _amount(told: _Mapped, value: object, currency: str | None) -> Json | None:
     if not told.mapping.minor_units:
-        return facts.money_of(value, currency)
+        found = facts.money_of(value, currency)
+        return found and found | {"amount": facts.tidy(str(found["amount"]))}
     amount = decimal_of(value)
     if amount is None:
         return None

@@ -6,7 +6,7 @@ Senders that follow no vendor's format are asked for this one; common spellings 
 import dataclasses
 import datetime as dt
 import re
-from typing import Final
+from typing import Final, cast
 
 from chappe.events import Identifier
 from chappe_ingest.domain import consent
@@ -18,6 +18,7 @@ from chappe_ingest.domain.sources.facts import Delivery, Happening, Meant
 
 NAMES: Final = api.NAMES | {"contact.deleted"}
 NAME_MAX_CHARS: Final = 100
+CODES_MAX: Final = 50
 
 _PEOPLE: Final = ("contact", "customer", "user")
 _LISTS: Final = ("items", "line_items", "lineItems", "lines", "products")
@@ -191,6 +192,10 @@ class _Told:
             "cart_token": self.cart,
             "total": money(data, currency, *_TOTALS),
             "subtotal": money(data, currency, "subtotal", "subtotal_price"),
+            "discount": money(data, currency, "discount", "discount_total", "total_discounts"),
+            "shipping": money(data, currency, "shipping", "shipping_total"),
+            "tax": money(data, currency, "tax", "total_tax"),
+            "discount_codes": _codes(data),
             "items": items(self.delivery, data, currency),
         }
         if family == "order":
@@ -221,6 +226,16 @@ class _Told:
             if stated := consent.stated(each):
                 return traits | {"consent": stated}
         return traits
+
+
+def _codes(data: Reader) -> list[str] | None:
+    """A list, or the one code under any of its usual names; None where none is named."""
+    given = data.fields.get("discount_codes")
+    if isinstance(given, list):
+        rows = cast("list[object]", given)[:CODES_MAX]
+        return [each[: ids.VALUE_MAX_CHARS] for each in rows if isinstance(each, str)]
+    code = data.text("discount_code", "coupon", "coupon_code", "couponCode", "voucher_code")
+    return None if code is None else [code]
 
 
 def money(body: Reader, currency: str | None, *names: str) -> Json | None:

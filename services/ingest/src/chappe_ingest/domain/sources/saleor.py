@@ -106,6 +106,9 @@ def _normalise(raw: RawRecord, links: Links, recovery_url: str | None) -> Normal
         issued_at=issued_at,
         recovery_url=recovery_url,
     )
+    if topic == "order_bulk_created":
+        rows = [dataclasses.replace(told, about=each) for each in whole.rows("orders")]
+        return delivery.told([family(each) for each in rows or [told]], key)
     return delivery.told((family(told),), key)
 
 

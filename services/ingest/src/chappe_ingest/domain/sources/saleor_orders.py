@@ -47,6 +47,8 @@ def order_news(told: Told) -> Meant:
         "number": order.text("number"),
         "total": total,
         "subtotal": money_in(order, currency, "subtotal", "subtotal_gross_amount"),
+        "discount": money_in(order, currency, "discount", "discount_amount"),
+        "shipping": money_in(order, currency, "shippingPrice", "shipping_price_gross_amount"),
         "checkout_token": checkout,
         "items": items_of(told, currency),
         "discount_codes": codes_of(order),

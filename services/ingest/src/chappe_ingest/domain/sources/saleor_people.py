@@ -48,6 +48,7 @@ def checkout_news(told: Told) -> Meant:
             "checkout_token": token,
             "total": money_in(checkout, currency, "totalPrice", "total_gross_amount", "total"),
             "subtotal": money_in(checkout, currency, "subtotalPrice", "subtotal_gross_amount"),
+            "discount": money_in(checkout, currency, "discount", "discount_amount"),
             "items": items_of(told, currency),
             "discount_codes": codes_of(checkout),
             "recovery_url": recovery or None,

@@ -4,6 +4,7 @@ import binascii
 import dataclasses
 import datetime as dt
 from base64 import b64decode
+from decimal import Decimal
 from typing import Any, Final
 
 from chappe_ingest.domain import identifiers as ids
@@ -11,6 +12,7 @@ from chappe_ingest.domain.reading import Json, Reader, iso
 from chappe_ingest.domain.sources import facts
 from chappe_ingest.domain.sources.facts import Delivery
 
+_PLACES_MAX: Final = 4
 _CONSENT_KEYS: Final = (
     "consent.email",
     "email_consent",
@@ -77,23 +79,39 @@ def _item(told: Told, line: Reader, currency: str | None) -> Json:
     product = variant.nested("product") if "product" in variant.fields else line.nested("product")
     currency = line.currency("currency") or currency
     unit = ("unitPrice", "unit_price_gross_amount", "undiscountedUnitPrice", "base_price")
+    total = money_in(line, currency, "totalPrice", "total_price_gross_amount")
+    quantity = line.number("quantity")
     image = line.nested("thumbnail")
     if not image.fields:
         image = product.nested("thumbnail")
     return {
         "product_id": line.id("productId", "product_id") or product.id("id"),
-        "variant_id": line.id("variantId", "variant_id") or variant.id("id"),
+        "variant_id": line.id("variantId", "variant_id", "productVariantId", "product_variant_id")
+        or variant.id("id"),
         "sku": line.text("productSku", "product_sku", "sku") or variant.text("sku"),
         "title": line.text("productName", "product_name") or product.text("name"),
         "variant_title": line.text("variantName", "variant_name") or variant.text("name"),
-        "quantity": line.number("quantity"),
-        "price": money_in(line, currency, *unit),
+        "quantity": quantity,
+        "price": money_in(line, currency, *unit) or _share(total, quantity),
         "image_url": told.delivery.links.take(image, "url"),
-    }
+    } | facts.some(total=total)
+
+
+def _share(total: Json | None, quantity: int | None) -> Json | None:
+    """A checkout's line may say only what all its pieces cost."""
+    if total is None or quantity is None or quantity < 1:
+        return None
+    amount = Decimal(str(total["amount"]))
+    piece = amount / quantity
+    if piece * quantity != amount or piece.as_tuple().exponent not in range(-_PLACES_MAX, 1):
+        piece = piece.quantize(Decimal(1).scaleb(-_PLACES_MAX))
+    return facts.money(piece, total["currency"])
 
 
 def codes_of(body: Reader) -> list[str]:
-    code = body.text("voucherCode", "voucher_code")
+    voucher = body.fields.get("voucher")
+    named = body.nested("voucher").text("code") if isinstance(voucher, dict) else None
+    code = body.text("voucherCode", "voucher_code") or named
     return [] if code is None else [code]
 
 

@@ -99,6 +99,8 @@ _OWN_PROPERTIES: Final = frozenset(
         "image_url",
     ]
 )
+_AMOUNTS: Final = ("subtotal", "discount", "shipping", "tax")
+_PAGE: Final = ("url", "path", "title", "referrer", "search")
 _ZONE = re.compile(r"[A-Za-z_]+(?:/[A-Za-z0-9_+-]+){0,2}")
 
 
@@ -206,7 +208,10 @@ class _Call:
         context = self.body.nested("context")
         zone = reader.text("timezone") or context.text("timezone")
         created = reader.time("createdAt", "created_at")
+        address = reader.fields.get("address")
+        country = reader.nested("address").text("country") if isinstance(address, dict) else None
         own: Json = {
+            "country": country.upper() if country and len(country) == len("FR") else None,
             "first_name": reader.text("firstName", "first_name"),
             "last_name": reader.text("lastName", "last_name"),
             "created_at": iso(created) if created else None,
@@ -215,7 +220,7 @@ class _Call:
             "consent": consent.stated(reader) or None,
         }
         free = free_form(reader, self.links, without=_OWN_TRAITS)
-        return free | {name: value for name, value in own.items() if value is not None}
+        return {name: value for name, value in own.items() if value is not None} | free
 
 
 def verify(
@@ -289,6 +294,9 @@ def _commerce(call: _Call, name: str, spoken: str) -> _Said:
             worth = ("value", "total", "revenue")
         data["total"] = body.money(currency, *worth)
         data["checkout_token"], data["cart_token"] = checkout or order, cart
+        data |= {name: body.money(currency, name) for name in _AMOUNTS if name in body.fields}
+        if (code := body.text("coupon")) is not None:
+            data["discount_codes"] = [code]
     if family == "order":
         data |= {"order_id": order, "number": body.text("order_number")}
     about = {"order": order, "checkout": checkout or order, "cart": cart}.get(family)
@@ -336,7 +344,10 @@ def _identify(call: _Call) -> _Said:
 
 
 def _page(call: _Call) -> _Said:
-    data = free_form(call.properties, call.links)
+    page = call.body.nested("context").nested("page")
+    seen = {name: page.fields[name] for name in _PAGE if page.fields.get(name)}
+    shown = call.properties
+    data = free_form(shown.having({**seen, **shown.fields}), call.links)
     if (title := call.body.text("name")) is not None:
         data["name"] = title
     return _Said(name="page.viewed", source_event="page", data=data, traits=call.traits())

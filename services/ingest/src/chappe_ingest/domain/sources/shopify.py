@@ -1,4 +1,4 @@
-"""Shopify's webhooks, as shopify.dev describes them for API versions 2023-07 to 2026-04.
+"""Shopify's webhooks, as shopify.dev describes them for API versions 2023-07 to 2026-07.
 
 Since 2025-01 a customer carries no consent any more, and since 2026-04 a checkout has no id:
 checkouts and carts are known by their tokens.
@@ -17,6 +17,7 @@ from chappe_ingest.domain import verify as checks
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.normalised import Normalised
 from chappe_ingest.domain.reading import Json, Reader, parse
+from chappe_ingest.domain.sources import shopify_events as events
 from chappe_ingest.domain.sources import shopify_orders as orders
 from chappe_ingest.domain.sources import shopify_people as people
 from chappe_ingest.domain.sources.facts import Meant, not_understood, told
@@ -116,6 +117,12 @@ def normalise(raw: RawRecord, links: Links) -> Normalised:
     topic = (header(raw, "topic") or "").strip().lower()
     warnings: list[str] = []
     body = Reader(parse(raw.body), warnings)
+    if events.is_event(body.fields):
+        said = events.as_webhook(body.fields)
+        if said is None:
+            spoken = f"{body.text('topic') or ''} {body.text('action') or ''}"
+            return not_understood(f"the event {spoken}", _delivery(raw, topic), warnings)
+        topic, body = said[0], Reader(said[1], warnings)
     understand = _TOPICS.get(topic)
     if understand is None:
         return not_understood(f"the topic {topic or '(none)'}", _delivery(raw, topic), warnings)
@@ -169,6 +176,7 @@ class _Entity(msgspec.Struct):
     customer: Any = None
     order_id: Any = None
     id: Any = None
+    query_variables: Any = None
 
 
 _entity = msgspec.json.Decoder(_Entity)
@@ -191,7 +199,9 @@ def entity(body: bytes, headers: checks.Headers) -> str | None:
         candidates = (seen.order_id,)
     customer: Any = seen.customer
     number = cast("Json", customer).get("id") if isinstance(customer, dict) else None
-    for each in (*candidates, seen.customer_id, seen.customerId, number, seen.id):
+    variables: Any = seen.query_variables
+    asked = list(cast("Json", variables).values())[:4] if isinstance(variables, dict) else []
+    for each in (*candidates, seen.customer_id, seen.customerId, number, seen.id, *asked):
         if isinstance(each, str | int) and each not in ("", 0):
             return str(each).rpartition("/")[2][: ids.VALUE_MAX_CHARS]
     return None

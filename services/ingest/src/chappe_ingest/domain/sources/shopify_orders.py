@@ -107,6 +107,7 @@ def checkout(delivery: Delivery) -> Meant:
         "total": body.money(currency, "total_price"),
         "subtotal": body.money(currency, "subtotal_price"),
         "discount": body.money(currency, "total_discounts"),
+        "tax": body.money(currency, "total_tax"),
         "items": items(delivery, body, currency),
         "discount_codes": codes(body),
         "recovery_url": delivery.links.take(body, "abandoned_checkout_url"),
@@ -178,6 +179,10 @@ def _order_data(delivery: Delivery, number: str | None) -> Json:
         "total": body.money(currency, "current_total_price", "total_price"),
         "subtotal": body.money(currency, "current_subtotal_price", "subtotal_price"),
         "discount": body.money(currency, "current_total_discounts", "total_discounts"),
+        "shipping": body.nested("total_shipping_price_set")
+        .nested("shop_money")
+        .money(currency, "amount"),
+        "tax": body.money(currency, "current_total_tax", "total_tax"),
         "checkout_token": body.id("checkout_token"),
         "cart_token": cart_token(body),
         "items": items(delivery, body, currency),

@@ -31,7 +31,9 @@ class Delivery:
     test: bool
 
     def at(self, *candidates: dt.datetime | None) -> dt.datetime:
-        return happened_at(self.raw, *candidates)
+        """Where the body has no time: when Shopify triggered it, which nobody signed."""
+        triggered = parse_time(header(self.raw, "triggered-at"))
+        return happened_at(self.raw, *candidates, triggered)
 
 
 def header(raw: RawRecord, name: str) -> str | None:

@@ -48,7 +48,8 @@ def order_meant(told: Told, order: Reader) -> Meant:
             "subtotal": price.money(currency, "positionPrice"),
             "items": list(items_of(told, order, currency)),
             "discount_codes": list(codes_of(order)),
-        },
+        }
+        | facts.some(shipping=order.money(currency, "shippingTotal"), status=state_of(order)),
     )
 
 

@@ -25,8 +25,8 @@ def written_news(told: Told) -> Iterator[Meant]:
             yield _product(told, row, number, gone=gone)
         elif kind == "customer":
             yield customer_meant(told, about) if about else _customer_id(told, number, gone=gone)
-        elif kind == "order" and not gone:
-            yield order_meant(told, about) if about else _order_id(told, number)
+        elif kind == "order":
+            yield order_meant(told, about) if about else _order_id(told, number, gone=gone)
 
 
 def _product(told: Told, row: Reader, number: str | None, *, gone: bool) -> Meant:
@@ -57,13 +57,14 @@ def _customer_id(told: Told, number: str | None, *, gone: bool) -> Meant:
     )
 
 
-def _order_id(told: Told, number: str | None) -> Meant:
+def _order_id(told: Told, number: str | None, *, gone: bool) -> Meant:
+    """Deleting tidies up; it cancels nothing."""
     return Meant(
         happenings=(Happening("order.updated", told.delivery.at(told.sent_at)),),
         identifiers=facts.itself(told.delivery.raw, "order", number),
         object=facts.object_ref("order", number, told.version(None)),
-        data={"order_id": number},
-        hydration=_search(told, "order"),
+        data={"order_id": number} | ({"status": "deleted"} if gone else {}),
+        hydration=None if gone else _search(told, "order"),
     )
 
 

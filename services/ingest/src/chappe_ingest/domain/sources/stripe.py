@@ -80,6 +80,7 @@ _TYPES: Final[dict[str, _Type]] = {
     "charge.refund.updated": payments.refund,
     "refund.created": payments.refund,
     "refund.updated": payments.refund,
+    "refund.failed": payments.refund,
     "customer.created": billing.customer,
     "customer.updated": billing.customer,
     "customer.deleted": billing.customer,
@@ -104,7 +105,7 @@ def normalise(raw: RawRecord, links: Links) -> Normalised:
     """
     event, warnings = _event(raw)
     related = event.nested("related_object")
-    if "data" not in event.fields and related.id("id") is not None:
+    if _is_thin(event) and related.id("id") is not None:
         return _thin(raw, event, related)
     about = event.nested("data").nested("object")
     understood = _understood(raw, event, about, links, warnings)
@@ -120,7 +121,7 @@ def hydrated(raw: RawRecord, document: bytes, links: Links) -> Normalised:
     """
     event, warnings = _event(raw)
     answer = parse(document)
-    if "data" not in event.fields:
+    if _is_thin(event):
         return _understood(raw, event, Reader(answer, warnings), links, warnings)
     about = asking.filled(event.nested("data").nested("object"), answer)
     return _understood(raw, event, about, links, warnings)
@@ -132,6 +133,12 @@ def _event(raw: RawRecord) -> tuple[Reader, list[str]]:
     if event.text("type") is None:
         raise Unreadable("no event of Stripe's: its type is missing")
     return event, warnings
+
+
+def _is_thin(event: Reader) -> bool:
+    """A v2 event may have data of its own, but never the object."""
+    data = event.fields.get("data")
+    return not isinstance(data, dict) or "object" not in data
 
 
 def _understood(

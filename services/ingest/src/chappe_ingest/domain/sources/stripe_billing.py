@@ -193,12 +193,13 @@ def invoice_failed(delivery: Delivery) -> Meant:
 
 
 def invoice_paid(delivery: Delivery) -> Meant:
-    """The same payment as its intent's, where the version still names that; nothing for nothing."""
+    """The order is the invoice's, as for its session and its payment; nothing for nothing."""
     body = delivery.object
-    number = _paid_by(body) or body.id("id")
+    number = body.id("id")
     at = delivery.at(body.nested("status_transitions").time("paid_at"))
     happening = Happening("order.paid", at, number)
-    meant = _invoice(delivery, happening, {"order_id": number})
+    paid = amount(body, "amount_paid", body.currency("currency"))
+    meant = _invoice(delivery, happening, {"order_id": number} | some(total=paid))
     if body.number("amount_paid") == 0:
         return Meant(identifiers=meant.identifiers, traits=meant.traits, data=meant.data)
     return meant
@@ -240,6 +241,7 @@ def _invoice_people(delivery: Delivery, subscription: str | None) -> tuple[Ident
         email_of(body, "customer_email") or email_of(who, "email"),
         phone_of(body, "customer_phone") or phone_of(who, "phone"),
         by_reference(raw, "subscription", subscription),
+        by_reference(raw, "order", _paid_by(body)),
     )
 
 
@@ -253,11 +255,15 @@ def _subscription_of(body: Reader) -> str | None:
             (
                 found
                 for line in body.nested("lines").rows("data")
-                if (found := reference(line, "subscription"))
+                if (found := reference(line, "subscription") or _line_subscription(line))
             ),
             None,
         )
     )
+
+
+def _line_subscription(line: Reader) -> str | None:
+    return reference(line.nested("parent").nested("subscription_item_details"), "subscription")
 
 
 def _paid_by(body: Reader) -> str | None:
@@ -270,13 +276,21 @@ def _paid_by(body: Reader) -> str | None:
 def _invoice_items(body: Reader, currency: str | None) -> list[Json]:
     return [
         {
-            "product_id": reference(_price(line), "product"),
-            "variant_id": _price(line).id("id"),
+            "product_id": reference(_price(line), "product") or reference(details, "product"),
+            "variant_id": _price(line).id("id") or reference(details, "price"),
             "sku": None,
             "title": line.text("description"),
             "quantity": line.number("quantity"),
-            "price": _unit(_price(line), currency),
+            "price": _unit(_price(line), currency) or _decimal_unit(pricing, currency),
             "total": amount(line, "amount", currency),
         }
         for line in body.nested("lines").rows("data")
+        for pricing in (line.nested("pricing"),)
+        for details in (pricing.nested("price_details"),)
     ]
+
+
+def _decimal_unit(pricing: Reader, currency: str | None) -> Json | None:
+    """Since 2025-03 a line has no price, but ``pricing``; fractions of a cent are possible."""
+    unit = decimal_of(pricing.fields.get("unit_amount_decimal"))
+    return None if unit is None else major(unit, currency)

@@ -171,7 +171,8 @@ def _session_traits(delivery: Delivery) -> Json:
 
 def paid(delivery: Delivery) -> Meant:
     body, raw = delivery.object, delivery.raw
-    number = body.id("id")
+    payment, invoice = body.id("id"), reference(body, "invoice")
+    number = invoice or payment
     currency = body.currency("currency")
     total = amount(body, "amount_received", currency) or amount(body, "amount", currency)
     charges = list(body.nested("charges").rows("data"))
@@ -186,11 +187,16 @@ def paid(delivery: Delivery) -> Meant:
             or email_of(customer, "email"),
             phone_of(details, "phone") or phone_of(customer, "phone"),
             by_reference(raw, "order", number),
+            by_reference(raw, "order", payment),
         ),
         object=object_ref("order", number, delivery.created),
         traits=person(details, customer),
         data={"order_id": number, "total": total, "items": list[Json]()}
-        | some(invoice_id=reference(body, "invoice"), description=body.text("description"))
+        | some(
+            payment_id=payment if invoice else None,
+            invoice_id=invoice,
+            description=body.text("description"),
+        )
         | metadata(delivery, body),
     )
 
@@ -198,7 +204,8 @@ def paid(delivery: Delivery) -> Meant:
 def charge_refunded(delivery: Delivery) -> Meant:
     """Says how much has gone back in all; older versions list each refund with its number."""
     body, raw = delivery.object, delivery.raw
-    order = reference(body, "payment_intent") or body.id("id")
+    payment = reference(body, "payment_intent") or body.id("id")
+    order = reference(body, "invoice") or payment
     details, customer = body.nested("billing_details"), expanded(body, "customer")
     return Meant(
         happenings=tuple(_charge_refunds(delivery, order)),
@@ -207,8 +214,9 @@ def charge_refunded(delivery: Delivery) -> Meant:
             email_of(details, "email")
             or email_of(body, "receipt_email")
             or email_of(customer, "email"),
-            phone_of(details, "phone"),
+            phone_of(details, "phone") or phone_of(customer, "phone"),
             by_reference(raw, "order", order),
+            by_reference(raw, "order", payment),
         ),
         object=object_ref("order", order, delivery.created),
         traits=person(details, customer),
@@ -231,7 +239,7 @@ def _charge_refunds(delivery: Delivery, order: str | None) -> Iterator[Happening
     yield Happening(
         "order.refunded",
         delivery.at(),
-        _refund_subject(body.id("id"), minor),
+        _refund_subject(body.id("id"), refunded),
         {"order_id": order, "refund_id": None, "total": major(minor, currency), "items": []},
     )
 
@@ -240,7 +248,10 @@ def refund(delivery: Delivery) -> Meant:
     """``refund.*`` and ``charge.refund.updated``; one that failed or waits is no refund yet."""
     body, raw = delivery.object, delivery.raw
     order = reference(body, "payment_intent") or reference(body, "charge")
-    happened = body.text("status") not in _REFUND_DID_NOT_HAPPEN
+    failed = delivery.type == "refund.failed"
+    happened = not failed and body.text("status") not in _REFUND_DID_NOT_HAPPEN
+    if not happened:
+        body.note("status", "no money went back, or not yet: no refund is told")
     version = delivery.event.text("api_version") or ""
     subject = body.id("id")
     if version >= _REFUNDS_APART_SINCE:
@@ -256,7 +267,10 @@ def refund(delivery: Delivery) -> Meant:
 
 
 def _refund_subject(charge: str | None, minor: int | None) -> str | None:
-    """What ``charge.refunded`` and ``refund.*`` can both say of one refund."""
+    """What ``charge.refunded`` and ``refund.*`` can both say of a charge's first refund.
+
+    ``minor``: what had gone back by then, so that two refunds of one amount stay two.
+    """
     return f"{charge} {minor}" if charge and minor is not None else None
 
 

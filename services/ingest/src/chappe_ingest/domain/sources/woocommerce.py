@@ -23,6 +23,7 @@ from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.normalised import Normalised, Normaliser
 from chappe_ingest.domain.reading import Json, Reader, Unreadable, clean_text, parse
 from chappe_ingest.domain.sources import woocommerce_cartflows as cartflows
+from chappe_ingest.domain.sources import woocommerce_legacy as legacy
 from chappe_ingest.domain.sources import woocommerce_shop as shop
 from chappe_ingest.domain.sources.facts import Meant, not_understood, told
 
@@ -107,7 +108,10 @@ def _normalise(
         return _cart(raw, body, links)
     if fields is not None:
         raise Unreadable("a form that is neither a ping nor a CartFlows cart")
-    topic = _topic(raw, body)
+    thing = legacy.thing_of(body.fields)
+    if thing is not None:
+        body = Reader(legacy.as_v3(body.fields, thing), warnings)
+    topic = _topic(raw, body, thing)
     key = _delivery(raw, topic, body)
     understand = _TOPICS.get(topic)
     if understand is None:
@@ -205,7 +209,7 @@ def _decoded(text: str) -> bytes:
         return b""
 
 
-def _topic(raw: RawRecord, body: Reader) -> str:
+def _topic(raw: RawRecord, body: Reader, thing: str | None) -> str:
     """As the headers say; without them, as the body looks. None of the headers is signed."""
     said = raw.headers.get("x-wc-webhook-topic", "").strip().lower()
     resource, event = (raw.headers.get(f"x-wc-webhook-{each}") for each in ("resource", "event"))
@@ -213,7 +217,7 @@ def _topic(raw: RawRecord, body: Reader) -> str:
         said = f"{resource}.{event}".strip().lower()
     if not said and "line_items" in body.fields:
         return "order.updated"
-    if not said and "is_paying_customer" in body.fields:
+    if not said and ("is_paying_customer" in body.fields or thing == "customer"):
         return "customer.updated"
     return said
 

@@ -105,6 +105,8 @@ def _refunds(delivery: Delivery, number: str | None, status: str) -> Iterator[Ha
                 "number": body.text("number"),
                 "refund_id": each.id("id"),
                 "total": money(abs(amount), currency) if amount is not None else None,
+                "reason": _words(each, "reason"),
+                "items": [],
             },
         )
     if status == "refunded" and not refunds:
@@ -142,7 +144,7 @@ def _order_traits(delivery: Delivery, at: dt.datetime) -> Json:
         first_name=_words(billing, "first_name") or _words(shipping, "first_name"),
         last_name=_words(billing, "last_name") or _words(shipping, "last_name"),
         country=billing.text("country") or shipping.text("country"),
-        locale=_meta(body, delivery.locale_keys),
+        locale=_locale(delivery),
         consent=consent,
     )
 
@@ -165,7 +167,7 @@ def _order_data(delivery: Delivery, number: str | None, status: str) -> Json:
         "payment_url": delivery.links.take(body, "payment_url"),
         "payment_method": _words(body, "payment_method_title"),
         "source_name": body.text("created_via"),
-    }
+    } | some(subtotal=body.money(currency, "subtotal"))
 
 
 def _item(delivery: Delivery, line: Reader, currency: str | None) -> Json:
@@ -206,7 +208,7 @@ def customer(delivery: Delivery) -> Meant:
             first_name=_words(body, "first_name") or _words(billing, "first_name"),
             last_name=_words(body, "last_name") or _words(billing, "last_name"),
             country=billing.text("country") or body.nested("shipping").text("country"),
-            locale=_meta(body, delivery.locale_keys),
+            locale=_locale(delivery),
             is_paying_customer=body.flag("is_paying_customer"),
             created_at=iso(created) if created else None,
             consent=_consent(delivery, delivery.at(modified, created)),
@@ -247,6 +249,12 @@ def _meta(body: Reader, keys: tuple[str, ...]) -> str | None:
             value = each.fields.get("value")
             return str(value)[: ids.VALUE_MAX_CHARS] if isinstance(value, str | int) else None
     return None
+
+
+def _locale(delivery: Delivery) -> str | None:
+    """WordPress writes fr_FR."""
+    said = _meta(delivery.body, delivery.locale_keys)
+    return said.strip().replace("_", "-") or None if said else None
 
 
 def _consent(delivery: Delivery, at: dt.datetime) -> Json | None:

@@ -7,6 +7,7 @@ final dot: one round trip per message.
 """
 
 import base64
+import hmac
 import re
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -32,6 +33,10 @@ class Features:
     starttls: bool = False
     size_max: int | None = None
     auth: frozenset[str] = frozenset()
+
+
+def _word(text: str) -> str:
+    return base64.b64encode(text.encode()).decode("ascii")
 
 
 def features_of(lines: list[str]) -> Features:
@@ -66,7 +71,11 @@ class Connection:
         implicit = route.security is Security.IMPLICIT
         try:
             wire = await connect(
-                route.host, route.port, route.timeouts.connect, route.tls if implicit else None
+                route.host,
+                route.port,
+                route.timeouts.connect,
+                route.tls if implicit else None,
+                route.source,
             )
         except WireError as error:
             raise NotSent(Stage.CONNECT, str(error)) from error
@@ -156,7 +165,7 @@ class Connection:
         if not greeting.positive:
             raise Refused(Stage.GREETING, greeting)
         await self._hello()
-        if self.route.security in {Security.OPPORTUNISTIC, Security.REQUIRE}:
+        if self.route.security not in {Security.NONE, Security.IMPLICIT}:
             await self._secure()
         if self.route.username is not None:
             await self._log_in(self.route.username, self.route.password or "")
@@ -175,7 +184,7 @@ class Connection:
         self.features = features_of(lines)
 
     async def _secure(self) -> None:
-        required = self.route.security is Security.REQUIRE
+        required = self.route.security is not Security.OPPORTUNISTIC
         if not self.features.starttls:
             if required:
                 self._fail(Stage.TLS, "the server offers no STARTTLS, and it is required")
@@ -189,24 +198,59 @@ class Connection:
             await self._wire.start_tls(self.route.tls, self.route.host, self.route.timeouts.connect)
         except WireError as error:
             self._fail(Stage.TLS, str(error), error)
+        pins, certificate = self.route.pins, self._wire.certificate
+        if pins and (certificate is None or not any(pin.fits(certificate) for pin in pins)):
+            self._fail(Stage.TLS, "the server's certificate is not the one that DNS names")
         await self._hello()
 
     async def _log_in(self, username: str, password: str) -> None:
-        timeout = self.route.timeouts.mail
-        if "PLAIN" in self.features.auth:
-            secret = base64.b64encode(f"\0{username}\0{password}".encode())
-            reply = await self._ask(b"AUTH PLAIN " + secret + b"\r\n", Stage.AUTH, timeout)
-        elif "LOGIN" in self.features.auth:
-            reply = await self._ask(b"AUTH LOGIN\r\n", Stage.AUTH, timeout)
-            for word in (username, password):
-                if reply.code != GO_ON:
-                    break
-                secret = base64.b64encode(word.encode())
-                reply = await self._ask(secret + b"\r\n", Stage.AUTH, timeout)
-        else:
-            self._fail(Stage.AUTH, "the server offers neither AUTH PLAIN nor AUTH LOGIN")
+        mechanism = self._mechanism()
+        match mechanism:
+            case "PLAIN":
+                reply = await self._auth("PLAIN " + _word(f"\0{username}\0{password}"))
+            case "LOGIN":
+                reply = await self._auth("LOGIN", _word(username), _word(password))
+            case "CRAM-MD5":
+                reply = await self._cram(username, password)
+            case "XOAUTH2":
+                bearer = f"user={username}\x01auth=Bearer {password}\x01\x01"
+                reply = await self._auth(f"XOAUTH2 {_word(bearer)}", "")
+            case _:
+                self._fail(Stage.AUTH, "the server offers no AUTH that we know")
         if reply.code != LOGGED_IN:
             raise Refused(Stage.AUTH, reply)
+
+    def _mechanism(self) -> str | None:
+        """A password in clear only under TLS where CRAM-MD5 is offered; a token only if asked."""
+        if self.route.auth is not None:
+            wanted = self.route.auth.upper()
+            return wanted if wanted in self.features.auth else None
+        secured = self._wire.certificate is not None
+        order = ("PLAIN", "LOGIN", "CRAM-MD5") if secured else ("CRAM-MD5", "PLAIN", "LOGIN")
+        return next((each for each in order if each in self.features.auth), None)
+
+    async def _auth(self, start: str, *answers: str) -> Reply:
+        """``start``, and an answer for each time that the server asks on."""
+        timeout = self.route.timeouts.mail
+        reply = await self._ask(f"AUTH {start}\r\n".encode(), Stage.AUTH, timeout)
+        for answer in answers:
+            if reply.code != GO_ON:
+                break
+            reply = await self._ask(f"{answer}\r\n".encode(), Stage.AUTH, timeout)
+        return reply
+
+    async def _cram(self, username: str, password: str) -> Reply:
+        """RFC 2195."""
+        challenge = await self._auth("CRAM-MD5")
+        if challenge.code != GO_ON:
+            return challenge
+        try:
+            asked = base64.b64decode(challenge.text, validate=True)
+        except ValueError:
+            self._fail(Stage.AUTH, "the server's challenge is none")
+        digest = hmac.new(password.encode(), asked, "md5").hexdigest()
+        answer = _word(f"{username} {digest}").encode() + b"\r\n"
+        return await self._ask(answer, Stage.AUTH, self.route.timeouts.mail)
 
     # ------------------------------------------------------------------ the envelope
 

@@ -1,10 +1,16 @@
 """Where mail goes out, as ``CHAPPE_SMTP_URL`` says it."""
 
+import hashlib
 import ssl
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509 import load_der_x509_certificate
+
+MECHANISMS = ("plain", "login", "cram-md5", "xoauth2")
 
 
 class Security(StrEnum):
@@ -13,6 +19,8 @@ class Security(StrEnum):
     NONE = "none"
     OPPORTUNISTIC = "opportunistic"
     """TLS without checking the certificate, where the server offers it."""
+    ENCRYPT = "encrypt"
+    """TLS with any certificate, or one that is pinned, or no mail."""
     REQUIRE = "require"
     """TLS with a valid certificate, or no mail."""
     IMPLICIT = "implicit"
@@ -33,6 +41,32 @@ class Timeouts:
     quit: float = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """A certificate that DNS vouches for (DANE-EE, RFC 7672): usage 3 of a TLSA record."""
+
+    selector: int
+    matching: int
+    data: bytes
+
+    def fits(self, certificate: bytes) -> bool:
+        """``certificate`` in DER."""
+        held = certificate
+        if self.selector == 1:
+            public = load_der_x509_certificate(certificate).public_key()
+            held = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        digest = {0: bytes, 1: _sha256, 2: _sha512}.get(self.matching)
+        return digest is not None and digest(held) == self.data
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def _sha512(data: bytes) -> bytes:
+    return hashlib.sha512(data).digest()
+
+
 @dataclass(frozen=True)
 class Route:
     """One server to hand mail to. ``repr`` never shows the password."""
@@ -44,11 +78,16 @@ class Route:
     password: str | None = field(default=None, repr=False)
     ehlo_name: str = "localhost"
     timeouts: Timeouts = Timeouts()
+    auth: str | None = None
+    """The only mechanism to use; None: the best that both sides know."""
+    source: str | None = None
+    """The address to send from."""
+    pins: tuple[Pin, ...] = ()
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
-        if self.security is Security.OPPORTUNISTIC:
+        if self.security in {Security.OPPORTUNISTIC, Security.ENCRYPT}:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
@@ -73,10 +112,15 @@ def route_of(url: str, *, ehlo_name: str = "localhost") -> Route:
     if parts.path not in {"", "/"}:
         raise RouteError("CHAPPE_SMTP_URL has a path: only host and port are used")
     asked = dict(parse_qsl(parts.query))
-    if unknown := asked.keys() - {"starttls"}:
-        raise RouteError(f"CHAPPE_SMTP_URL: unknown option {min(unknown)!r} (known: starttls)")
+    if unknown := asked.keys() - {"starttls", "auth"}:
+        raise RouteError(
+            f"CHAPPE_SMTP_URL: unknown option {min(unknown)!r} (known: auth, starttls)"
+        )
+    auth = asked.get("auth", "").lower() or None
+    if auth is not None and auth not in MECHANISMS:
+        raise RouteError(f"CHAPPE_SMTP_URL: auth is one of {', '.join(MECHANISMS)}")
     choices = {"opportunistic": Security.OPPORTUNISTIC, "require": Security.REQUIRE}
-    choices["never"] = Security.NONE
+    choices |= {"never": Security.NONE, "encrypt": Security.ENCRYPT}
     starttls = asked.get("starttls", "opportunistic")
     if starttls not in choices:
         raise RouteError(f"CHAPPE_SMTP_URL: starttls is one of {', '.join(choices)}")
@@ -88,4 +132,5 @@ def route_of(url: str, *, ehlo_name: str = "localhost") -> Route:
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
         ehlo_name=ehlo_name,
+        auth=auth,
     )

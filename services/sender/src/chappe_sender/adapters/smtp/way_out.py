@@ -6,8 +6,10 @@ same breath. Connections stay open while there is work and a little longer.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from chappe.clock import monotonic
 from chappe_sender.adapters.smtp.connection import Connection
@@ -21,6 +23,9 @@ REUSE_SECONDS = 300.0
 """After this long a connection is not used again: a slow host must not attract all mail."""
 PAUSE_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """How long a lane rests after the server could not be reached, time after time."""
+
+
+Opener: TypeAlias = Callable[[], Awaitable[Connection]]
 
 
 @dataclass(slots=True)
@@ -44,15 +49,27 @@ class SmtpWayOut:
         async with asyncio.TaskGroup() as lanes:
             for number in range(self._lanes):
                 lanes.create_task(
-                    _Lane(self._route, work, self._idle_seconds).run(), name=f"lane {number}"
+                    Lane(self._connect, work, self._idle_seconds).run(), name=f"lane {number}"
                 )
 
+    async def _connect(self) -> Connection:
+        return await Connection.open(self._route)
 
-class _Lane:
-    def __init__(self, route: Route, work: Work, idle_seconds: float) -> None:
-        self._route = route
+
+class Lane:
+    """``opener`` connects; after ``messages_max`` messages a connection is not used again."""
+
+    def __init__(
+        self,
+        opener: Opener,
+        work: Work,
+        idle_seconds: float = IDLE_SECONDS,
+        messages_max: int | None = None,
+    ) -> None:
+        self._opener = opener
         self._work = work
         self._idle_seconds = idle_seconds
+        self._messages_max = messages_max
         self._open: _Open | None = None
         self._failures = 0
 
@@ -90,7 +107,7 @@ class _Lane:
         if not await self._work.about_to_commit(parcel):
             self._close()
             return None
-        following = self._work.take_now() if connection.features.pipelining else None
+        following = self._following(connection)
         try:
             reply = await connection.finish(
                 parcel.envelope, following.envelope if following is not None else None
@@ -112,17 +129,30 @@ class _Lane:
                 self._close()
             else:
                 return kept
-        connection = await Connection.open(self._route)
+        connection = await self._opener()
         self._open = _Open(connection, monotonic())
         await connection.begin(parcel.envelope)
         return connection
+
+    def _following(self, connection: Connection) -> Parcel | None:
+        full = (
+            self._messages_max is not None
+            and connection.handed_over + 1 >= self._messages_max
+        )
+        if full or not connection.features.pipelining:
+            return None
+        return self._work.take_now()
 
     def _usable(self) -> Connection | None:
         if self._open is None:
             return None
         opened = self._open
         too_old = monotonic() - opened.since > REUSE_SECONDS and not opened.connection.announced
-        if not opened.connection.alive or too_old:
+        full = self._messages_max is not None and (
+            opened.connection.handed_over >= self._messages_max
+            and not opened.connection.announced
+        )
+        if not opened.connection.alive or too_old or full:
             self._close()
             return None
         return opened.connection

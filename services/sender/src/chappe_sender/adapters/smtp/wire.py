@@ -140,6 +140,13 @@ class Wire(asyncio.Protocol):
             raise WireError("TLS failed: the connection was closed")
         self._transport = upgraded
 
+    @property
+    def certificate(self) -> bytes | None:
+        """The server's, in DER; None without TLS."""
+        assert self._transport is not None
+        secured = self._transport.get_extra_info("ssl_object")
+        return secured.getpeercert(binary_form=True) if secured is not None else None
+
     def abort(self) -> None:
         """Close at once, unsent bytes and all."""
         if self._transport is not None:
@@ -147,13 +154,24 @@ class Wire(asyncio.Protocol):
         self._lost(WireError("closed by us"))
 
 
-async def connect(host: str, port: int, seconds: float, tls: ssl.SSLContext | None = None) -> Wire:
+async def connect(
+    host: str,
+    port: int,
+    seconds: float,
+    tls: ssl.SSLContext | None = None,
+    source: str | None = None,
+) -> Wire:
     """Raises ``WireError``."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(seconds):
             _, wire = await loop.create_connection(
-                Wire, host, port, ssl=tls, server_hostname=host if tls is not None else None
+                Wire,
+                host,
+                port,
+                ssl=tls,
+                server_hostname=host if tls is not None else None,
+                local_addr=(source, 0) if source is not None else None,
             )
     except TimeoutError:
         raise WireError(f"no connection to {host}:{port} within {seconds:g} s") from None

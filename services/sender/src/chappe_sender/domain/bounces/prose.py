@@ -45,12 +45,12 @@ _COPY = re.compile(
     r"le message d'origine[^\n]*|nachfolgend[^\n]*|es folgt[^\n]*)$"
 )
 _NAMED = re.compile(
-    rf"^[ \t>*-]*(?:\S{{0,20}}[ \t])?[<\[]({ADDRESS})[>\]][ \t]?(?::|\.\.\.|\(|,|$)(.*)$"
+    rf"^(?![ \t>*-]*(?i:message-id|references|in-reply-to|from|sender|reply-to|return-path)[ \t]?:)"
+    rf"[ \t>*-]*(?:\S{{0,20}}[ \t])?[<\[]({ADDRESS})[>\]][ \t]?(?::|\.\.\.|\(|,|$)(.*)$"
 )
 _ALONE = re.compile(
-    rf"^[ \t>*-]*(?:(?!from|cc|sender|reply|subject|message|received|date|sent|x-|list|contact|"
-    rf"help|"
-    rf"support|de\b|von\b|da\b)[\w' -]{{1,40}}:[ \t]*)?[\"'<\[]?"
+    rf"^[ \t>*-]*(?:(?![ \t>*-]*(?:from|cc|sender|reply|subject|message|received|date|sent|"
+    rf"x-|list|contact|help|support|de\b|von\b|da\b))[\w' -]{{1,40}}:[ \t]*)?[\"'<\[]?"
     rf"(?:mailto:)?({ADDRESS})[\"'>\]]?(?:[ \t]*<(?:mailto:)?[^<>\s]*>)?"
     rf"[ \t]*(?:[:;,(.\-]|\bon \d|\bam \d|\ble \d|=>|\.\.\.|$)(.*)$",
     re.IGNORECASE,

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 from typing import Any, Final
 
-from chappe_sender.domain.bounces import dsn, letters, mime, prose, replies, reports
+from chappe_sender.domain.bounces import dsn, guessed, letters, mime, prose, replies, reports
 from chappe_sender.domain.bounces.classify import classify
 from chappe_sender.domain.bounces.events import Kind, ProviderEvent, printed
 from chappe_sender.domain.bounces.letters import Original
@@ -22,6 +22,9 @@ def read(raw: bytes) -> list[ProviderEvent]:
     part = mime.parse(raw)
     original = letters.original(part)
     found = _events(part, original)
+    if not any(event.recipient for event in found) and _speaks_of_failure(part, found):
+        ours = frozenset(each.lower() for each in letters.addresses(part.get("to")))
+        found = guessed.events(raw, letters.readable(part), original, ours=ours) or found
     heard = mime.date(part.get("date"))
     told_by = letters.bare(part.get("message-id")) or hashlib.sha256(raw).hexdigest()
     return [
@@ -32,6 +35,14 @@ def read(raw: bytes) -> list[ProviderEvent]:
         )
         for event in found
     ]
+
+
+def _speaks_of_failure(part: Part, found: list[ProviderEvent]) -> bool:
+    """Somebody's server wrote it, nobody's absence, and we found nobody in it ourselves."""
+    if any(event.kind not in {Kind.BOUNCED, Kind.DEFERRED} for event in found):
+        return False
+    likely = replies.from_a_daemon(part) or replies.says_returned(part)
+    return likely and not (replies.is_autoreply(part) and not found)
 
 
 def _events(part: Part, original: Original) -> list[ProviderEvent]:

@@ -27,6 +27,8 @@ _VENDORS = (
             r"rp-00[1-3]\b",
             r"(ofr|lpn)_?00[4-7]_",
             r"p=(receivingrate|unsolicitedratelimit|ratelimit)",
+            r"mail send limit",
+            r"rl0000\d\d\b",
         ),
     ),
     (
@@ -47,6 +49,7 @@ _VENDORS = (
             r"5\.7\.(60[6-9]|6[1-4]\d|708|703|511)\b",
             r"rly:b\d",
             r"ofr_?(99|10[13-9])",
+            r"bl0000\d\d\b",
         ),
     ),
     (B.SPAM, (r"5\.7\.50[123]\b", r"hvu:b\d", r"dt:spm", r"spam (or|and) virus", r"ofr_?50\d")),
@@ -61,6 +64,7 @@ _VENDORS = (
             r"recipnotfound",
             r"5\.4\.1 all recipient addresses rejected",
             r"p=nosuchuser",
+            r"not our customer",
             r"ofr_?(204_)?41[68]\b",
             r"5\d\d[- ](\d\.\d\.\d+ )?(<@>:? )?unrouteable address",
         ),
@@ -94,7 +98,7 @@ _VENDORS = (
             r"transport\.rules",
         ),
     ),
-    (B.EXPIRED, (r"queue\.expired",)),
+    (B.EXPIRED, (r"queue\.expired", r"5\.4\.(300|316|317)\b", r"message expired")),
     (
         B.CONNECTION,
         (r"(tls|ssl) (handshake|negotiation)", r"mta-sts", r"certificate … (not|verif|expired)"),
@@ -130,6 +134,7 @@ _AUTHENTICATION = (
             r"reverse[- ]?(dns|lookup|resolution|hostname|name|mapping|address)",
             r"rdns\b",
             r"fcrdns",
+            r"ip name (lookup|resolution) (fail|possibly)",
             r"forward[- ]confirmed",
             (
                 r"(cannot|can't|could not|unable to) (find|resolve) (your|the) (reverse|hostname|"
@@ -160,7 +165,7 @@ _SENDER = (
             r"no such domain (here|at this)",
             r"(not|unknown) local (host|domain)",
             r"domain (is )?not (hosted|served|handled|local)",
-            r"not our (customer|domain)",
+            r"not our domain",
         ),
     ),
     (

@@ -1,0 +1,110 @@
+"""A contact leaves its shard: into another contact, or for good.
+
+All of it goes in the batch that hears of it: the tombstone, the rows, the timers, and what travels.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from chappe.events import EVENTS, Event, encode_event
+from chappe.ids import ContactId, WorkspaceId
+from chappe.shards import Input, Out, to_contact
+from chappe_orchestrator.application.ports import Gone, Loaded, Store, Who
+from chappe_orchestrator.domain import Contact, Timer
+from chappe_orchestrator.domain.effects import watch_timer
+from chappe_orchestrator.domain.merging import forwarded, merged_into, needs_everything, transfers
+
+ERASE = "privacy.erase_requested"
+
+
+class Departure(NamedTuple):
+    """The event that says so, and whom the contact goes into; None: nobody."""
+
+    event: Event
+    into: ContactId | None
+
+
+class Split(NamedTuple):
+    """What a contact still hears itself, why it goes, and what comes after."""
+
+    before: list[Event]
+    departure: Departure | None
+    after: list[Event]
+
+
+def split(events: Sequence[Event]) -> Split:
+    """At the first event that ends the contact. It hears of its erasure itself, to leave."""
+    for at, event in enumerate(events):
+        if (into := merged_into(event)) is not None:
+            return Split([*events[:at]], Departure(event, into), [*events[at + 1 :]])
+        if event.name == ERASE:
+            return Split([*events[: at + 1]], Departure(event, None), [*events[at + 1 :]])
+    return Split([*events], None, [])
+
+
+async def complete(
+    store: Store, events: Mapping[Who, Sequence[tuple[Event, Input]]], loaded: Loaded
+) -> None:
+    """Load what else there is of contacts that are about to move, or to take somebody in."""
+    wanted = [who for who, heard in events.items() if any(needs_everything(e) for e, _ in heard)]
+    if not wanted:
+        return
+    for who, (enrollments, keys) in (await store.everything(wanted)).items():
+        if (state := loaded.contacts.get(who)) is not None:
+            state.enrollments = {one.id: one for one in enrollments}
+            state.keys = keys
+        loaded.keys[who] = keys
+
+
+def timers_of(state: Contact) -> list[Timer]:
+    """The timers that the table holds for a contact."""
+    waiting = [
+        Timer(one.due_at, one.id, one.token)
+        for one in state.enrollments.values()
+        if one.status == "active" and one.due_at is not None and not one.held
+    ]
+    watching = [
+        watch_timer(watch.due_at, state.id, journey, watch.token)
+        for journey, watch in state.profile.watches.items()
+        if watch.due_at is not None
+    ]
+    return waiting + watching
+
+
+def overdue(state: Contact, now: dt.datetime, known: Collection[Timer]) -> list[Timer]:
+    """The timers of a contact that are due, in order, but for those ``known``."""
+    due = [one for one in timers_of(state) if one.due_at <= now and one not in known]
+    return sorted(due)
+
+
+def sent_on(
+    who: Who, events: Iterable[Event], into: ContactId | None, partitions: int
+) -> list[Out]:
+    """What came for a contact that is another now. Nothing goes to nobody."""
+    if into is None:
+        return []
+    onward = (forwarded(event, into) for event in events)
+    return [_out(who, event, partitions) for event in onward if event is not None]
+
+
+def moved(who: Who, state: Contact, departure: Departure, partitions: int) -> list[Out]:
+    """The state on its way."""
+    if departure.into is None:
+        return []
+    event = departure.event
+    return [
+        _out(who, part, partitions)
+        for part in transfers(state, event, departure.into, event.received_at)
+    ]
+
+
+def gone(who: Who, workspace: WorkspaceId, departure: Departure) -> Gone:
+    return Gone(who, workspace, departure.into)
+
+
+def _out(who: Who, event: Event, partitions: int) -> Out:
+    assert event.contact is not None
+    return to_contact(
+        who.shard, EVENTS, event.workspace, event.contact, encode_event(event), partitions
+    )

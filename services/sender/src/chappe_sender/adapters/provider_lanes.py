@@ -1,0 +1,108 @@
+"""From a provider's record to lanes that carry its mail, whatever its kind."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from chappe.clock import Clock
+from chappe.http import Outbound
+from chappe_sender.adapters.providers import (
+    HTTP_KINDS,
+    Account,
+    Draft,
+    ProviderWayOut,
+    account_of,
+    adapter_of,
+    ask,
+    judge,
+)
+from chappe_sender.adapters.smtp import SmtpWayOut, route_of
+from chappe_sender.adapters.smtp.connection import Connection
+from chappe_sender.adapters.smtp.route import Route, RouteError
+from chappe_sender.application.letter import Letter
+from chappe_sender.application.line import Line
+from chappe_sender.application.lines import LineLanes
+from chappe_sender.application.ports import Verdict
+from chappe_sender.application.routing import ProviderRecord
+from chappe_sender.domain.envelope import Envelope
+from chappe_sender.domain.mime import Mail
+from chappe_sender.domain.outcome import HandOverError
+from chappe_sender.domain.providers import Kind
+
+
+class _SmtpLanes:
+    """A relay of a workspace's own."""
+
+    def __init__(self, route: Route) -> None:
+        self._way_out = SmtpWayOut(route)
+
+    async def run(self, work: Line) -> None:
+        await self._way_out.run(work)
+
+    def key(self, letters: Sequence[Letter]) -> str | None:
+        del letters
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderLanes:
+    """Makes lanes, and carries single test mails. With ``loopback``, for tests only, a record's
+    option ``base_url`` may name a provider's stand-in on this machine.
+    """
+
+    outbound: Outbound
+    wall: Clock
+    ehlo_name: str
+    loopback: bool = False
+
+    def make(self, record: ProviderRecord) -> LineLanes:
+        """Raises ``LookupError`` where nothing speaks to the kind, ``ValueError`` for a bad URL."""
+        if record.kind is Kind.SMTP:
+            return _SmtpLanes(self._route(record))
+        if record.kind not in HTTP_KINDS:
+            raise LookupError(f"providers of the kind {record.kind} cannot be used yet")
+        account = self._account(record)
+        return ProviderWayOut(record, adapter_of(account), self.outbound, self.wall)
+
+    async def carry(
+        self, record: ProviderRecord, id_: str, envelope: Envelope, mail: Mail
+    ) -> Verdict:
+        """One mail, once."""
+        try:
+            if record.kind is Kind.SMTP:
+                return await self._by_smtp(self._route(record), envelope)
+            adapter = adapter_of(self._account(record))
+            drafts = [Draft(id_, envelope, mail, f"<{id_}@{mail.sender.address.domain}>")]
+            answer = await ask(self.outbound, adapter, drafts, None, self.wall)
+            return judge(adapter, answer, drafts)[0]
+        except HandOverError as error:
+            return error
+
+    def _account(self, record: ProviderRecord) -> Account:
+        instead = record.options.get("base_url") if self.loopback else None
+        return account_of(record.kind, record.secrets, record.options, instead)
+
+    def _route(self, record: ProviderRecord) -> Route:
+        return route_of(record.secrets["url"], ehlo_name=self.ehlo_name)
+
+    async def _by_smtp(self, route: Route, envelope: Envelope) -> Verdict:
+        connection = await Connection.open(route)
+        try:
+            await connection.begin(envelope)
+            reply = await connection.finish(envelope, None)
+        finally:
+            with suppress(HandOverError, OSError):
+                await connection.quit()
+        return reply
+
+
+def unusable(record: ProviderRecord) -> str | None:
+    """Why this record cannot be a way out, in words that hold no secret."""
+    if record.kind is Kind.DIRECT:
+        return "direct delivery cannot be used yet; use a relay or a provider"
+    if record.kind is Kind.SMTP:
+        try:
+            route_of(record.secrets.get("url", ""))
+        except RouteError as error:
+            return str(error).replace("CHAPPE_SMTP_URL", "the secret url")
+    return None

@@ -1,0 +1,202 @@
+"""Two contacts become one, across shards; and one becomes nobody."""
+
+import datetime as dt
+from typing import Any
+
+import asyncpg
+import pytest
+
+from chappe.clock import HandClock
+from chappe.events import EVENTS, Cancel, Event, Send, contact_key, decode_event, encode_event
+from chappe.ids import ContactId, EventId, partition_of
+from tests.integration.orchestrator.place import DEFAULT, PARTITIONS, Place
+
+pytestmark = pytest.mark.integration
+
+CART = {"checkout_token": "t1", "total": {"amount": "50", "currency": "EUR"}}
+HOUR = dt.timedelta(hours=1)
+
+
+def shard(contact: str) -> int:
+    return partition_of(contact_key(DEFAULT, ContactId(contact)), PARTITIONS)
+
+
+def elsewhere(contact: str) -> str:
+    """A contact of another shard."""
+    return next(f"c_{n}" for n in range(100) if shard(f"c_{n}") != shard(contact))
+
+
+OLD = "c_old"
+NEW = elsewhere(OLD)
+
+
+async def merge(place: Place, gone: str = OLD, into: str = NEW, number: str = "1") -> None:
+    for contact in (gone, into):
+        event = Event(
+            id=EventId(f"e_merge_{number}_{contact}"),
+            name="contact.merged",
+            workspace=DEFAULT,
+            occurred_at=place.clock.now(),
+            received_at=place.clock.now(),
+            contact=ContactId(contact),
+            data={"from": gone, "into": into},
+        )
+        await place.put(ContactId(contact), encode_event(event))
+
+
+async def enrollments(place: Place, contact: str) -> list[dict[str, Any]]:
+    found = await place.get("/api/v1/enrollments", contact=contact)
+    return found["items"]
+
+
+async def left_of(pool: asyncpg.Pool, contact: str) -> int:
+    tables = ("profile", "enrollment", "journey_key", "timer")
+    return sum(
+        [
+            await pool.fetchval(
+                f"SELECT count(*) FROM orchestrator.{table} WHERE contact = $1", contact
+            )
+            for table in tables
+        ]
+    )
+
+
+async def test_a_journey_goes_on_under_the_other_contact_with_its_ids(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with Place.opened(pool, clock) as place:
+        await place.publish_recipe("abandoned-cart")
+        await place.hear("checkout.started", OLD, CART)
+        await place.settle()
+        (before,) = await enrollments(place, OLD)
+        await merge(place)
+        await place.settle()
+        assert await left_of(pool, OLD) == 0
+        (after,) = await enrollments(place, NEW)
+        assert (after["id"], after["due_at"]) == (before["id"], before["due_at"])
+        await place.advance(2 * HOUR)
+        assert len(await place.mails(NEW)) == 1
+        assert await place.mails(OLD) == []
+
+
+async def test_what_comes_late_for_the_old_contact_is_sent_on_with_its_id(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with Place.opened(pool, clock) as place:
+        await place.publish_recipe("abandoned-cart")
+        await place.hear("checkout.started", OLD, CART)
+        await merge(place)
+        await place.hear("order.placed", OLD, CART)
+        await place.settle()
+        (after,) = await enrollments(place, NEW)
+        assert after["status"] == "finished"
+        sent_on = [
+            event
+            for body in await place.records(EVENTS)
+            if (event := decode_event(body)).contact == NEW and event.name == "order.placed"
+        ]
+        assert [event.id for event in sent_on] == ["e_2"]
+        assert not sent_on[0].flags.derived
+
+
+async def test_an_order_that_the_other_contact_placed_meanwhile_ends_the_journey(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with Place.opened(pool, clock) as place:
+        await place.publish_recipe("abandoned-cart")
+        await place.hear("checkout.started", OLD, CART)
+        await place.settle()
+        await place.hear("order.placed", NEW, CART)
+        await place.settle()
+        await merge(place)
+        await place.advance(dt.timedelta(days=3))
+        assert await place.mails(NEW) == []
+        (after,) = await enrollments(place, NEW)
+        assert after["status"] == "finished"
+
+
+async def test_of_two_runs_of_one_identity_the_one_that_has_sent_more_goes_on(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with Place.opened(pool, clock) as place:
+        await place.publish_recipe("abandoned-cart")
+        await place.hear("checkout.started", OLD, CART)
+        await place.advance(2 * HOUR)
+        await place.hear("checkout.started", NEW, CART)
+        await place.settle()
+        (ahead,) = await enrollments(place, OLD)
+        await merge(place)
+        await place.settle()
+        both = {one["id"]: one for one in await enrollments(place, NEW)}
+        assert both.pop(ahead["id"])["status"] == "active"
+        (other,) = both.values()
+        assert (other["status"], other["reason"]) == ("finished", "merged")
+        await place.advance(dt.timedelta(days=4))
+        commands = [c for c in await place.commands() if isinstance(c, Send)]
+        assert len({c.step for c in commands}) == len(commands)
+
+
+async def test_a_timer_that_fell_due_on_the_way_fires(pool: asyncpg.Pool, clock: HandClock) -> None:
+    async with Place.opened(pool, clock) as place:
+        await place.publish_recipe("abandoned-cart")
+        await place.hear("checkout.started", OLD, CART)
+        await place.settle()
+        clock.set(clock.now() + 2 * HOUR)
+        await merge(place)
+        place.service.wake()
+        await place.settle()
+        await place.advance(HOUR)
+        commands = [c for c in await place.commands() if isinstance(c, Send)]
+        assert len(commands) == 1
+
+
+async def test_a_chain_of_merges_carries_everything_to_the_last(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    last = next(
+        f"c_{n}" for n in range(100, 200) if shard(f"c_{n}") not in (shard(OLD), shard(NEW))
+    )
+    async with Place.opened(pool, clock) as place:
+        await place.publish_recipe("abandoned-cart")
+        await place.hear("checkout.started", OLD, CART)
+        await place.settle()
+        await merge(place, NEW, last, "2")
+        await merge(place, OLD, NEW, "1")
+        await place.settle()
+        (after,) = await enrollments(place, last)
+        assert after["status"] == "active"
+        assert await left_of(pool, OLD) + await left_of(pool, NEW) == 0
+
+
+async def test_unsubscribed_wins_and_counters_add_up(pool: asyncpg.Pool, clock: HandClock) -> None:
+    async with Place.opened(pool, clock) as place:
+        left = {"consent": {"email": "unsubscribed"}, "city": "Lyon"}
+        await place.hear("contact.updated", OLD, traits=left)
+        clock.set(clock.now() + HOUR)
+        joined = {"consent": {"email": "subscribed"}, "city": "Paris"}
+        await place.hear("contact.updated", NEW, traits=joined)
+        await merge(place)
+        await place.settle()
+        contact = await place.get(f"/api/v1/contacts/{NEW}")
+        assert contact["consent"]["email"]["state"] == "unsubscribed"
+        assert contact["traits"]["city"] == "Paris"
+        assert contact["counters"]["contact.updated"]["total"] == 2
+
+
+async def test_an_erased_contact_leaves_a_bare_marker(pool: asyncpg.Pool, clock: HandClock) -> None:
+    async with Place.opened(pool, clock) as place:
+        await place.publish_recipe("abandoned-cart")
+        await place.hear("checkout.started", OLD, CART)
+        await place.advance(2 * HOUR)
+        assert len(await place.mails(OLD)) == 1
+        await place.hear("privacy.erase_requested", OLD)
+        await place.hear("checkout.started", OLD, {**CART, "checkout_token": "t2"})
+        await place.settle()
+        assert await left_of(pool, OLD) == 0
+        cancels = [c for c in await place.commands() if isinstance(c, Cancel)]
+        assert [c.reason for c in cancels] == ["erased"]
+        exits = [d.reason for d in await place.decisions() if d.what == "exited"]
+        assert exits == ["erased"]
+        await place.hear("order.placed", OLD, CART)
+        await place.advance(dt.timedelta(days=3))
+        assert await left_of(pool, OLD) == 0
