@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup demo test check format generate lock kafka kafka-stop bench chaos clean
+.PHONY: help setup demo test check format generate lock kafka kafka-stop bench sim chaos clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -19,7 +19,7 @@ demo: setup ## the live demo (ARGS=--once: headless, checks itself)
 	@$(BIN)/chappe demo $(ARGS)
 
 test: setup ## every test that this machine can run (ARGS for pytest)
-	@$(BIN)/python -m pytest tests/unit tests/contract tests/integration tests/e2e $(ARGS)
+	@$(BIN)/python -m pytest tests/unit tests/sim tests/contract tests/integration tests/e2e $(ARGS)
 
 check: setup ## format, lint, types, layers, generated files
 	$(BIN)/ruff format --check .
@@ -46,6 +46,9 @@ kafka-stop: setup ## stop it; its data stay
 
 bench: setup ## every benchmark (ARGS="--only NAME", ARGS=--full)
 	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+sim: setup ## thousands of simulated histories (ARGS="--seeds 20000", ARGS="--seed 17")
+	@$(BIN)/python tests/sim/run.py $(ARGS)
 
 chaos: setup ## the fault run (ARGS="--seconds 300 --seed 7 --broker kafka")
 	@$(BIN)/python tests/chaos/run.py $(ARGS)

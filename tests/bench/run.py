@@ -13,18 +13,20 @@ from typing import Any
 
 import conditions
 import edge
+import engine
 import path
 from harness import ROOT, machine
 
 Bench = Callable[[], list[dict[str, Any]]]
 
 
-def benches() -> dict[str, Bench]:
+def benches(*, full: bool) -> dict[str, Bench]:
     found: dict[str, Bench] = {
         "latency": lambda: path.latency("embedded", CHAPPE_KAFKA_BOOTSTRAP=""),
         "burst": lambda: path.burst("embedded", CHAPPE_KAFKA_BOOTSTRAP=""),
         "edge": lambda: edge.measure(None),
         "conditions": conditions.measure,
+        "engine": lambda: engine.measure(full=full),
     }
     kafka = os.environ.get("CHAPPE_KAFKA_BOOTSTRAP")
     if kafka:
@@ -46,7 +48,7 @@ def main() -> None:
     parser.add_argument("--only", help="run the one with this name")
     parser.add_argument("--full", action="store_true", help="the largest sizes too")
     chosen = parser.parse_args()
-    found = benches()
+    found = benches(full=chosen.full)
     if chosen.only and chosen.only not in found:
         parser.error(f"no bench {chosen.only!r}; there are {', '.join(found)}")
     results: list[dict[str, Any]] = []

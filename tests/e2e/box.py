@@ -49,9 +49,10 @@ def chappe(*words: str, env: Mapping[str, str] = NOTHING) -> subprocess.Complete
 class Box:
     """``chappe up`` on free ports."""
 
-    def __init__(self, data: Path, *, demo: bool = True) -> None:
+    def __init__(self, data: Path, *, demo: bool = True, env: Mapping[str, str] = NOTHING) -> None:
         self.data = data
         self.demo = demo
+        self.env = env
         self.start()
 
     def start(self) -> None:
@@ -60,7 +61,7 @@ class Box:
         self.log = self.data.with_suffix(".log")
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [str(COMMAND), *words], env=environment(), stdout=output, stderr=output
+                [str(COMMAND), *words], env=environment(**self.env), stdout=output, stderr=output
             )
         found = until(self._ready, READY_SECONDS_MAX)
         self.endpoints: dict[str, Any] = found

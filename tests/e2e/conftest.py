@@ -27,8 +27,8 @@ def new_box(tmp_path: Path) -> Iterator[Callable[..., Box]]:
     """Boxes of this test's own, on one data directory; nothing is left of them."""
     made: list[Box] = []
 
-    def make(*, demo: bool = True) -> Box:
-        made.append(Box(tmp_path / "data", demo=demo))
+    def make(*, demo: bool = True, **env: str) -> Box:
+        made.append(Box(tmp_path / "data", demo=demo, env=env))
         return made[-1]
 
     yield make

@@ -8,8 +8,11 @@ import asyncio
 import contextvars
 import heapq
 import random
+from collections import deque
 from collections.abc import Callable
 from typing import Any
+
+from typing_extensions import override
 
 PROCESS: contextvars.ContextVar[str] = contextvars.ContextVar("process", default="")
 
@@ -22,6 +25,10 @@ class Stuck(Exception):
     """Nothing may run, and nothing ever will."""
 
 
+def nothing(_process: str, _task: asyncio.Task[Any] | None) -> None:
+    """A step that nobody watches."""
+
+
 class SimTask(asyncio.Task[Any]):
     """A task whose place in a set is its number, not its address."""
 
@@ -29,15 +36,22 @@ class SimTask(asyncio.Task[Any]):
         self._number = number
         super().__init__(*given, **named)
 
+    @override
     def __hash__(self) -> int:
         return self._number
 
+    @override
     def __eq__(self, other: object) -> bool:
         return self is other
 
 
 class SimLoop(asyncio.BaseEventLoop):
     """``before_step`` is called with the process and the task that are about to take a step."""
+
+    _ready: deque[Any]
+    _scheduled: list[Any]
+    _stopping: bool
+    _timer_cancelled_count: int
 
     def __init__(self, lot: random.Random) -> None:
         super().__init__()
@@ -49,7 +63,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._left: list[Any] = []
         self.dead: set[str] = set()
         self.steps = 0
-        self.before_step: Callable[[str, "asyncio.Task[Any] | None"], None] = lambda *_: None
+        self.before_step: Callable[[str, asyncio.Task[Any] | None], None] = nothing
 
     def _make(
         self, loop: asyncio.AbstractEventLoop, coro: Any, **named: Any
@@ -57,6 +71,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._tasks_made += 1
         return SimTask(coro, loop=loop, number=self._tasks_made, **named)
 
+    @override
     def time(self) -> float:
         return self._instant
 
@@ -97,8 +112,8 @@ class SimLoop(asyncio.BaseEventLoop):
             return
         self.steps += 1
         self._instant += STEP_SECONDS
-        task = getattr(handle._callback, "__self__", None)
-        self.before_step(process, task if isinstance(task, asyncio.Task) else None)
+        task: Any = getattr(handle._callback, "__self__", None)
+        self.before_step(process, task if isinstance(task, SimTask) else None)
         if process in self.dead:
             self._left.append(handle)
         else:

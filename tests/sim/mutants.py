@@ -1,7 +1,8 @@
 """The rules that make it exact, each broken on purpose: some seed must notice."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +12,7 @@ from chappe_orchestrator.domain import Timer, step
 from chappe_orchestrator.domain.run import Run
 from chappe_orchestrator.domain.walking import fire
 
-STEP = __import__(step.__module__, fromlist=["fire"])
+STEP = sys.modules[step.__module__]
 
 
 def commit_whatever(_row: Fence, _held: Fence) -> bool:
@@ -42,22 +43,17 @@ async def due_at_once(
     return {shard: now for shard in due if shard in readable}
 
 
-def take_everything(_seen: int | None, _seq: int) -> bool:
-    return True
-
-
 MUTANTS: dict[str, tuple[Any, str, Callable[..., Any]]] = {
     "fence_off": (rules, "may_commit", commit_whatever),
     "commit_seq_off": (rules, "next_fence", commit_without_seq),
     "relay_not_waiting": (rules, "chunk_failed", published_without_ack),
     "timer_without_token": (STEP, "fire", fire_any_token),
     "timers_before_events": (ShardRunner, "_due", due_at_once),
-    "repeats_applied": (rules, "is_new", take_everything),
 }
 
 
 @contextmanager
-def mutated(name: str | None) -> Iterator[None]:
+def mutated(name: str | None) -> Generator[None]:
     """The rule of that name is broken inside."""
     if name is None:
         yield

@@ -10,7 +10,7 @@ import datetime as dt
 import json
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -183,7 +183,7 @@ class Database:
 
     shards: int
     violations: list[str] = field(default_factory=list)
-    leases: list[Lease] = field(default_factory=list)
+    leases: list[Lease] = field(default_factory=list[Lease])
     workers: dict[str, dt.datetime] = field(default_factory=dict)
     seen: dict[tuple[Any, ...], int] = field(default_factory=dict)
     outbox: dict[tuple[int, int], tuple[Any, ...]] = field(default_factory=dict)
@@ -287,12 +287,12 @@ class Database:
             "f_out_seqs", "f_pub_seqs", "f_kept",
         )  # fmt: skip
         for shard, epoch, seq, old, *_ in fences:
-            row = self.leases[shard]
+            row = self.leases[int(shard)]
             stands = rules.Fence(row.epoch, row.commit_seq, _canonical(row.next_offsets))
             if not rules.may_commit(stands, rules.Fence(epoch, seq, _canonical(old))):
                 raise asyncpg.DivisionByZeroError("fenced")
         for shard, epoch, seq, old, new, out_seq, pub_seq, kept in fences:
-            row = self.leases[shard]
+            row = self.leases[int(shard)]
             after = rules.next_fence(rules.Fence(epoch, seq, old), new)
             row.commit_seq, row.next_offsets = after.commit_seq, after.next_offsets
             row.out_seq, row.pub_seq = out_seq, pub_seq
@@ -302,12 +302,12 @@ class Database:
             a, "s_shards", "s_streams", "s_producers", "s_incarnations", "s_from", "s_seqs"
         ):
             self.seen[tuple(key)] = max(self.seen.get(tuple(key), 0), seq)
-        for row in _rows(
+        for out in _rows(
             a, "o_shards", "o_seqs", "o_streams", "o_partitions", "o_keys", "o_bodies"
         ):
-            if (row[0], row[1]) in self.outbox:
-                self.violations.append(f"shard {row[0]} gave the number {row[1]} twice")
-            self.outbox[row[0], row[1]] = row
+            if (out[0], out[1]) in self.outbox:
+                self.violations.append(f"shard {out[0]} gave the number {out[1]} twice")
+            self.outbox[out[0], out[1]] = out
         self.letters += a["d_reasons"]
         self.commits += 1
         if statement is COMMIT:
@@ -320,9 +320,10 @@ class Database:
         ):
             self.gone[shard, contact] = into
             self.profiles.pop((shard, contact), None)
-            for table in (self.enrollments, self.keys):
-                for key in [k for k in table if k[:2] == (shard, contact)]:
-                    del table[key]
+            for key in [k for k in self.enrollments if k[:2] == (shard, contact)]:
+                del self.enrollments[key]
+            for key in [k for k in self.keys if k[:2] == (shard, contact)]:
+                del self.keys[key]
         for shard, contact, workspace, doc in _rows(
             a, "p_shards", "p_contacts", "p_workspaces", "p_docs"
         ):
@@ -413,7 +414,7 @@ class SimPool:
         return next(iter((await self.fetch(sql, *arguments))[0].values()))
 
     @asynccontextmanager
-    async def acquire(self) -> AsyncIterator["SimPool"]:
+    async def acquire(self) -> AsyncGenerator["SimPool"]:
         yield self
 
     async def add_listener(self, channel: str, heard: Callable[..., None]) -> None:

@@ -1,6 +1,6 @@
 """One seed, one history: two processes, a few contacts, an hour's mishaps in a minute; then judged.
 
-    .venv/bin/python tests/sim/run.py --seed 17     says what happened in that one
+.venv/bin/python tests/sim/run.py --seed 17     says what happened in that one
 """
 
 import asyncio
@@ -9,12 +9,13 @@ import datetime as dt
 import gc
 import random
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
+from typing_extensions import override
 
 import chappe.clock
 from chappe.broker import Outgoing
@@ -34,14 +35,15 @@ from chappe.events import (
 from chappe.events.streams import Stream
 from chappe.ids import ContactId, EventId, WorkspaceId, partition_of
 from chappe.journey import Pinned, compile_program, read_journey
-from chappe.shards import ShardRunner, rules, unwrap, wrap
+from chappe.shards import ShardRunner, unwrap, wrap
+from chappe.shards.rules import is_new
 from chappe_orchestrator.adapters.store import PostgresStore
 from chappe_orchestrator.application.library import Library
 from chappe_orchestrator.application.ports import KeptInput, Loaded, SweepRow, Wakeup, Who
 from chappe_orchestrator.application.processor import Journeying
 from chappe_orchestrator.domain import Contact, Enrollment, Journeys, Key, KeyMark, Timer, arrange
 from chappe_orchestrator.domain.profile import read_profile
-from tests.sim.loop import PROCESS, SimLoop, Stuck
+from tests.sim.loop import PROCESS, SimLoop, Stuck, nothing
 from tests.sim.places import START, Database, Faults, Log, SimBroker, SimClock, SimPool, now
 
 SHARDS = 4
@@ -83,6 +85,7 @@ class SimLibrary(Library):
         self.generation = -1
         self._journeys = {DEFAULT: JOURNEYS}
 
+    @override
     async def reload(self) -> None:
         self.generation = 1
 
@@ -95,6 +98,7 @@ class SimStore(PostgresStore):
         self._database = database
         self._faults = faults
 
+    @override
     async def load(
         self, contacts: Sequence[Who], keys: Collection[tuple[Who, Key]], now: dt.datetime
     ) -> Loaded:
@@ -113,7 +117,7 @@ class SimStore(PostgresStore):
                 state.enrollments = {e.id: e for e in found}
                 loaded.contacts[who] = state
         for who, key in keys:
-            mark = database.keys.get((*who, *key))
+            mark = database.keys.get((who.shard, who.contact, key.journey, key.value))
             if mark is not None:
                 loaded.keys.setdefault(who, {})[key] = KeyMark(*mark)
         for who, state in loaded.contacts.items():
@@ -121,6 +125,7 @@ class SimStore(PostgresStore):
         await self._faults.trip()
         return loaded
 
+    @override
     async def everything(
         self, contacts: Sequence[Who]
     ) -> dict[Who, tuple[list[Enrollment], dict[Key, KeyMark]]]:
@@ -142,6 +147,7 @@ class SimStore(PostgresStore):
         found = [_enrollment(doc) for key, doc in held if key[:2] == who]
         return sorted(found, key=lambda one: (one.entered_at, one.id))
 
+    @override
     async def timers(self, after: Mapping[int, dt.datetime], limit: int) -> dict[int, list[Wakeup]]:
         await self._faults.trip()
         found: dict[int, list[Wakeup]] = {}
@@ -151,14 +157,17 @@ class SimStore(PostgresStore):
                 found.setdefault(shard, []).append(wakeup)
         return found
 
+    @override
     async def sweeps(self, shards: Iterable[int]) -> list[SweepRow]:
         return []
 
+    @override
     async def resumable(
         self, shards: Iterable[int], after: tuple[int, str, str], limit: int
     ) -> list[tuple[Who, Timer]]:
         return []
 
+    @override
     async def parked_inputs(self, contacts: Sequence[Who], limit: int) -> list[KeptInput]:
         return []
 
@@ -319,12 +328,12 @@ class World:
 
     def _note(self, error: BaseException) -> None:
         """A lost connection ends a process, and may; anything else is a fault of ours."""
-        parts: Sequence[BaseException] = (
-            error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
-        )
+        parts: Sequence[Any] = (error,)
+        if isinstance(error, BaseExceptionGroup):
+            parts = cast("Any", error).exceptions
         for one in parts:
             if isinstance(one, BaseExceptionGroup):
-                self._note(one)
+                self._note(cast("Any", one))
             elif not isinstance(one, OSError):
                 self._errors.append(f"a process ended: {one!r}")
 
@@ -380,7 +389,7 @@ class World:
         """Let the dead run to their end, where nothing they do counts."""
         self.faults.over = True
         self.loop.raise_the_dead()
-        self.loop.before_step = lambda *_: None
+        self.loop.before_step = nothing
         for _ in range(50):
             left = asyncio.all_tasks(self.loop)
             if not left:
@@ -416,7 +425,7 @@ def _read(world: World, stream: Stream) -> list[tuple[dt.datetime, bytes]]:
         for at, record in world.log.records[stream, partition]:
             stamp, body = unwrap(record.value)
             if stamp is not None:
-                if not rules.is_new(seen.get(stamp[:3]), stamp.seq):
+                if not is_new(seen.get(stamp[:3]), stamp.seq):
                     continue
                 seen[stamp[:3]] = stamp.seq
             found.append((at, body))
@@ -534,7 +543,7 @@ class _Time:
 
 
 @contextmanager
-def imagined_time() -> Any:
+def imagined_time() -> Generator[None]:
     """The kernel's monotonic clock is the loop's."""
     real = chappe.clock.time
     chappe.clock.time = cast("Any", _Time)

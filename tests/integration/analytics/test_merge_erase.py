@@ -79,3 +79,18 @@ async def test_an_export_has_the_whole_timeline(world: World) -> None:
     document = await world.get("/api/v1/contacts/c_zoe/timeline/export")
     assert len(document["timeline"]) == 3
     assert document["next"] is None
+
+
+async def test_an_erasure_blanks_the_dead_letters_of_the_contact(world: World) -> None:
+    for contact in (ZOE, OLD):
+        await world.pool.execute(
+            """INSERT INTO analytics.dead_letter
+                   (id, shard, stream, "offset", key, value, reason, at)
+               VALUES ($1, 0, 'events', 0, $2, 'zoe@example.com', 'no event', now())""",
+            contact,
+            contact_key(DEFAULT_WORKSPACE, contact),
+        )
+    await world.hear(event("privacy.erase_requested", at=NOON))
+    await world.settled()
+    left = await world.pool.fetch("SELECT id FROM analytics.dead_letter WHERE value <> ''")
+    assert [row["id"] for row in left] == [OLD]

@@ -1,4 +1,5 @@
 import asyncio
+import datetime as dt
 from typing import Any
 
 import pytest
@@ -16,8 +17,8 @@ from chappe_ingest.application.forgetting import ForgetShops
 from chappe_ingest.application.inlet import Inlet
 from chappe_ingest.application.refs import find
 from chappe_ingest.application.sweeping import Sweep
-from tests.integration.ingest.test_resolver import World, names, world
-from tests.unit.ingest.shop import customer, order, segment, shopify
+from tests.integration.ingest.test_resolver import World, names, until, world
+from tests.unit.ingest.shop import NOW, customer, order, segment, shopify
 
 __all__ = ["world"]
 pytestmark = pytest.mark.integration
@@ -45,6 +46,20 @@ def redact(number: int, email: str) -> Any:
 
 async def of(world: World, ref: str) -> str | None:
     return await find(PostgresIdentities(world.pool), DEFAULT_WORKSPACE, ref)
+
+
+async def wish(world: World, contact: str | None) -> None:
+    """What a shop is to be told of somebody who left."""
+    await world.pool.execute(
+        "INSERT INTO ingest.source (id, workspace, kind, name, namespace, state, created_at) "
+        "VALUES ('src_shop', 'default', 'shopify', 'atelier', 'atelier', 'active', now()) "
+        "ON CONFLICT DO NOTHING"
+    )
+    await world.pool.execute(
+        "INSERT INTO ingest.write_back (source, contact, workspace, wanted, at, state, changed_at) "
+        "VALUES ('src_shop', $1, 'default', 'unsubscribed', now(), 'pending', now())",
+        contact,
+    )
 
 
 def named(events: list[Event], name: str) -> list[Event]:
@@ -238,3 +253,82 @@ async def test_everybody_whom_only_the_shop_has_named_is_erased(
     assert await of(world, "email:b@x.example") is not None
     (task,) = await tasks.tasks(DEFAULT_WORKSPACE, None)
     assert (task["state"], task["erased"], task["kept"]) == ("done", 1, 1)
+
+
+async def test_what_had_come_before_an_erasure_and_was_on_its_way_brings_nobody_back(
+    world: World,
+) -> None:
+    """As a spool, the quarantine or a wait for the shop's API gives it back: with its own time."""
+    runner = await world.start()
+    await world.send(shopify("customers/create", customer(1, "a@x.example")))
+    await world.send(redact(1, "a@x.example"))
+    await world.settled(runner)
+    before = NOW - dt.timedelta(seconds=1)
+    late = shopify("orders/create", order(9, "a@x.example"), received_at=before)
+    await world.send(late)
+    assert not named(await world.settled(runner), "order.placed")
+    assert await of(world, "email:a@x.example") is None
+    await world.send(shopify("orders/create", order(10, "a@x.example")))
+    assert len(named(await world.settled(runner), "order.placed")) == 1
+    sources = PostgresPrivacy(world.pool)
+    (touched,) = (await sources.erasing([late.source])).values()
+    assert touched.dropped == 1
+
+
+async def test_what_is_kept_for_ever_names_nobody(world: World) -> None:
+    runner = await world.start()
+    signed_up = {"userId": "zoe@example.com", "traits": {"email": "zoe@example.com"}}
+    await world.send(segment("identify", signed_up))
+    await world.send(segment("track", {"userId": "zoe@example.com", "event": "Signed Up"}))
+    await world.send(shopify("customers/create", customer(1, "a@x.example")))
+    await world.send(shopify("customers/create", customer(1, "a@x.example")))
+    created = named(await world.settled(runner), "contact.created")
+    assert len({event.contact for event in created}) == len(created)
+    keys = await world.pool.fetch("SELECT key FROM ingest.semantic_key")
+    objects = await world.pool.fetch("SELECT id FROM ingest.object_version")
+    assert keys
+    assert not any("@" in row[0] or row[0].startswith("contact.") for row in [*keys, *objects])
+
+
+async def test_merges_told_at_once_to_two_processes_end_in_one_contact(world: World) -> None:
+    people = {number: f"p{number}@x.example" for number in range(1, 7)}
+
+    async def known() -> set[str | None]:
+        return {await of(world, f"email:{email}") for email in people.values()}
+
+    async def all_apart() -> bool:
+        return None not in (found := await known()) and len(found) == len(people)
+
+    async def all_one() -> bool:
+        return len(await known()) == 1
+
+    await world.start()
+    await world.start("two")
+    for number, email in people.items():
+        await world.send(shopify("customers/create", customer(number, email)))
+    await until(all_apart)
+    circle = [(n, n % 6 + 1) for n in people]
+    await asyncio.gather(*(world.send(merge(*pair)) for pair in circle + circle[::-1]))
+    await until(all_one)
+    hops = await world.pool.fetchval(
+        "SELECT count(*) FROM ingest.contact_redirect r "
+        'JOIN ingest.contact_redirect again ON again.contact = r."into"'
+    )
+    assert hops == 0
+
+
+async def test_a_shop_is_not_told_twice_of_one_person_nor_of_an_erased_one(world: World) -> None:
+    runner = await world.start()
+    await world.send(shopify("customers/create", customer(1, "a@x.example")))
+    await world.send(shopify("customers/create", customer(2, "b@x.example")))
+    await world.settled(runner)
+    gone, into = await of(world, "email:a@x.example"), await of(world, "email:b@x.example")
+    for contact in (gone, into):
+        await wish(world, contact)
+    await world.send(merge(1, 2))
+    await world.settled(runner)
+    rows = await world.pool.fetch("SELECT contact FROM ingest.write_back")
+    assert [row["contact"] for row in rows] == [into]
+    await world.send(redact(2, "b@x.example"))
+    await world.settled(runner)
+    assert await world.pool.fetchval("SELECT count(*) FROM ingest.write_back") == 0

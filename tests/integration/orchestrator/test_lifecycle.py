@@ -210,14 +210,14 @@ async def break_it(place: Place) -> None:
     """The program of version 1 is gone, as after a bad restore: a step of it raises."""
     await place.pool.execute(
         "UPDATE orchestrator.enrollment SET doc = convert_to(replace(convert_from(doc, 'UTF8'),"
-        ' \'"version":1\', \'"version":9\'), \'UTF8\')'
+        " '\"version\":1', '\"version\":9'), 'UTF8')"
     )
 
 
 async def mend_it(place: Place) -> None:
     await place.pool.execute(
         "UPDATE orchestrator.enrollment SET doc = convert_to(replace(convert_from(doc, 'UTF8'),"
-        ' \'"version":9\', \'"version":1\'), \'UTF8\')'
+        " '\"version\":9', '\"version\":1'), 'UTF8')"
     )
 
 

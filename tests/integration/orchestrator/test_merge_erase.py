@@ -1,15 +1,29 @@
 """Two contacts become one, across shards; and one becomes nobody."""
 
+import asyncio
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
 import pytest
+from typing_extensions import override
 
+from chappe.broker import BrokerUnavailable, Outgoing
+from chappe.broker.memory import MemoryBroker
 from chappe.clock import HandClock
-from chappe.events import EVENTS, Cancel, Event, Send, contact_key, decode_event, encode_event
+from chappe.events import (
+    EVENTS,
+    Cancel,
+    Event,
+    Send,
+    Stream,
+    contact_key,
+    decode_event,
+    encode_event,
+)
 from chappe.ids import ContactId, EventId, partition_of
-from tests.integration.orchestrator.place import DEFAULT, PARTITIONS, Place
+from tests.integration.orchestrator.place import DEFAULT, PARTITIONS, PATIENCE_SECONDS, Place
 
 pytestmark = pytest.mark.integration
 
@@ -166,6 +180,63 @@ async def test_a_chain_of_merges_carries_everything_to_the_last(
         (after,) = await enrollments(place, last)
         assert after["status"] == "active"
         assert await left_of(pool, OLD) + await left_of(pool, NEW) == 0
+
+
+class Cut(MemoryBroker):
+    """A log that takes nothing for ``events`` while it is cut off."""
+
+    cut = False
+
+    @override
+    async def append(self, stream: Stream, records: Sequence[Outgoing]) -> None:
+        if self.cut and stream == EVENTS:
+            raise BrokerUnavailable("cut off")
+        await super().append(stream, records)
+
+
+async def test_a_process_that_ends_between_the_two_commits_of_a_merge_loses_nothing(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    broker = Cut(PARTITIONS)
+    async with Place.opened(pool, clock, broker) as place:
+        await place.publish_recipe("abandoned-cart")
+        await place.hear("checkout.started", OLD, CART)
+        await place.settle()
+        (before,) = await enrollments(place, OLD)
+        await merge(place)
+        broker.cut = True
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await left_of(pool, OLD):
+                await asyncio.sleep(0.01)
+    assert await left_of(pool, OLD) == 0
+    broker.cut = False
+    async with Place.opened(pool, clock, broker, me="two") as place:
+        await place.settle()
+        (after,) = await enrollments(place, NEW)
+        assert (after["id"], after["due_at"]) == (before["id"], before["due_at"])
+        await place.advance(2 * HOUR)
+        assert len(await place.mails(NEW)) == 1
+
+
+async def test_an_erasure_blanks_the_dead_letters_of_the_contact_and_of_who_it_was(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with Place.opened(pool, clock) as place:
+        await place.hear("checkout.started", OLD, CART)
+        await merge(place)
+        await place.settle()
+        for contact in (OLD, NEW, "c_other"):
+            await pool.execute(
+                """INSERT INTO orchestrator.dead_letter
+                       (id, shard, stream, "offset", key, value, reason, at)
+                   VALUES ($1, 0, 'events', 0, $2, 'zoe@example.com', 'no event', now())""",
+                contact,
+                contact_key(DEFAULT, ContactId(contact)),
+            )
+        await place.hear("privacy.erase_requested", NEW)
+        await place.settle()
+        left = await pool.fetch("SELECT id FROM orchestrator.dead_letter WHERE value <> ''")
+        assert [row["id"] for row in left] == ["c_other"]
 
 
 async def test_unsubscribed_wins_and_counters_add_up(pool: asyncpg.Pool, clock: HandClock) -> None:

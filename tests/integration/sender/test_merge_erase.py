@@ -5,7 +5,8 @@ import datetime as dt
 import asyncpg
 
 from chappe.clock import HandClock
-from chappe.events import Identifier
+from chappe.events import Identifier, contact_key
+from chappe.ids import DEFAULT_WORKSPACE, ContactId
 from tests.integration.sender.place import Place, a_sender
 
 MINUTE = dt.timedelta(minutes=1)
@@ -155,3 +156,21 @@ async def test_a_complaint_survives_an_erasure_as_a_hash(
         await place.ask("zoe2", "m_1", "receipt", address="zoe@example.com")
         await place.settle()
         assert await place.state("m_1") == ("skipped", "suppressed")
+
+
+async def test_an_erasure_blanks_the_dead_letters_of_the_contact(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with a_sender(pool, clock) as place:
+        await merge(place, "old", "zoe")
+        for contact in ("old", "zoe", "other"):
+            await pool.execute(
+                """INSERT INTO sender.dead_letter
+                       (id, shard, stream, "offset", key, value, reason, at)
+                   VALUES ($1, 0, 'sends', 0, $2, 'zoe@example.com', 'no send', now())""",
+                contact,
+                contact_key(DEFAULT_WORKSPACE, ContactId(contact)),
+            )
+        await erase(place, "zoe")
+        left = await pool.fetch("SELECT id FROM sender.dead_letter WHERE value <> ''")
+        assert [row["id"] for row in left] == ["other"]

@@ -95,6 +95,17 @@ async def test_a_secret_rotated_elsewhere_verifies_without_a_restart() -> None:
     assert (await door.post(IN, BODY, signed(BODY, secret="s2"))).status == 200
 
 
+async def test_a_shop_on_its_own_domain_is_taken_as_its_myshopify_address_is() -> None:
+    """Who signs is what counts; the name that Shopify writes into a header proves nothing."""
+    door = Door(source("shopify", SECRET, domains=("www.atelier.example",)))
+    for number, host in enumerate(("www.atelier.example", "atelier.myshopify.com")):
+        named = {"X-Shopify-Shop-Domain": host, "X-Shopify-Event-Id": f"e{number}"}
+        assert (await door.post(IN, BODY, signed(BODY) | named)).status == 200
+    assert [raw.source for raw in door.raws()] == ["src_shopify"] * 2
+    forged = signed(BODY, secret="wrong") | {"X-Shopify-Shop-Domain": "www.atelier.example"}
+    assert (await door.post(IN, BODY, forged)).status == 401
+
+
 async def test_strangers_cannot_make_the_edge_read_the_database_at_will() -> None:
     door = Door()
     for _ in range(50):

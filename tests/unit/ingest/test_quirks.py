@@ -108,7 +108,7 @@ def test_8_a_rounded_number_is_taken_from_the_global_id() -> None:
     )
     body = text.replace('"id": 0', '"id": 820982911946154500').encode()
     assert only(told("orders/create", body)).data["order_id"] == "820982911946154508"
-    plain = {"order_id": 820982911946154508, "id": 9007199254740993, "transactions": []}
+    plain = {"order_id": 820982911946154508, "id": 9007199254740993}
     assert only(told("refunds/create", plain)).data["order_id"] == "820982911946154508"
     assert only(told("refunds/create", plain)).data["refund_id"] == "9007199254740993"
 

@@ -73,3 +73,12 @@ def test_a_segment_batch_is_taken_apart() -> None:
 def test_an_unknown_kind_is_named_with_those_that_exist() -> None:
     with pytest.raises(ValueError, match="shopify, woocommerce"):
         try_source("nosuch", b"{}", {}, None)
+
+
+def test_what_the_shop_s_api_would_be_asked_is_said() -> None:
+    body = json.dumps(
+        {"scope": "store/order/updated", "data": {"type": "order", "id": 250}, "hash": "h",
+         "created_at": int(NOW.timestamp()), "producer": "stores/abc123"}
+    ).encode()  # fmt: skip
+    shown = try_source("bigcommerce", body, {}, None, clock=HandClock(NOW))
+    assert any("would be asked /v2/orders/250" in each for each in shown["warnings"])

@@ -17,9 +17,7 @@ from tests.unit.sender.fake_names import FakeNames
 
 NOW = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
 RELAY = Way("default", "relay", signs=True, host="relay.example")
-DIRECT = Way(
-    "direct", "direct", signs=True, addresses=("192.0.2.7",), ehlo_name="out.shop.example"
-)
+DIRECT = Way("direct", "direct", signs=True, addresses=("192.0.2.7",), ehlo_name="out.shop.example")
 SES = Way("mail", "ses", signs=True)
 
 
@@ -70,9 +68,7 @@ async def test_another_key_under_our_name_is_a_mismatch() -> None:
     names = FakeNames()
     names.publish({made[0].record_name("shop.example"): made[1].record})
     found = await findings(names, RELAY, made[:1])
-    assert found["DKIM"] == Finding(
-        "DKIM", Result.FAIL, found["DKIM"].detail, mismatch=True
-    )
+    assert found["DKIM"] == Finding("DKIM", Result.FAIL, found["DKIM"].detail, mismatch=True)
 
 
 async def test_dns_that_does_not_answer_says_nothing() -> None:

@@ -8,6 +8,7 @@ import typer
 from chappe_cli import show
 from chappe_cli.commands import (
     contacts,
+    coupons,
     dead_letters,
     domains,
     endpoints,
@@ -43,6 +44,7 @@ for name, group in {
     "contacts": contacts.app,
     "messages": messages.app,
     "templates": templates.app,
+    "coupons": coupons.app,
     "suppressions": suppressions.app,
     "providers": providers.app,
     "domains": domains.app,

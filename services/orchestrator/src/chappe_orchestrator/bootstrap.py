@@ -27,6 +27,7 @@ from chappe_orchestrator.adapters.segments import PostgresSegments
 from chappe_orchestrator.adapters.settings import PostgresHeartbeat, PostgresSettings
 from chappe_orchestrator.adapters.store import PostgresStore
 from chappe_orchestrator.application.crowds import CrowdMover
+from chappe_orchestrator.application.forgetting import forget_for_ever
 from chappe_orchestrator.application.library import Library
 from chappe_orchestrator.application.lifecycle import ChangeLives
 from chappe_orchestrator.application.ordering import GiveOrders
@@ -68,6 +69,7 @@ async def migrate(pool: asyncpg.Pool) -> list[str]:
 async def orchestrator(context: Context) -> AsyncGenerator[Service]:
     """The role that keeps each contact's place in each journey."""
     definitions = PostgresDefinitions(context.pool)
+    history = PostgresHistory(context.pool)
     people = PostgresPeople(context.pool)
 
     def positions(shard: int) -> Mapping[Stream, int]:
@@ -77,7 +79,7 @@ async def orchestrator(context: Context) -> AsyncGenerator[Service]:
     processor = Journeying(
         store=PostgresStore(context.pool),
         library=Library(definitions),
-        history=PostgresHistory(context.pool),
+        history=history,
         partitions=context.broker.partitions,
         positions=positions,
         outages=Outages(
@@ -125,10 +127,14 @@ async def orchestrator(context: Context) -> AsyncGenerator[Service]:
             watch = tasks.create_task(processor.watch(runner.wake))
             calls = tasks.create_task(maker.run())
             moves = tasks.create_task(mover.run())
+            forgets = tasks.create_task(
+                forget_for_ever(history, context.business, lambda: 0 in runner.owned)
+            )
             await runner.run()
             watch.cancel()
             calls.cancel()
             moves.cancel()
+            forgets.cancel()
 
     async def busy() -> str | None:
         if not processor.has_loaded(runner.owned):

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import asyncpg
+import httpx
 import structlog
 from fastapi import FastAPI
 
@@ -22,19 +23,23 @@ from chappe.shards import ShardRunner, wrap
 from chappe_sender.adapters.bad_day import PostgresBadDay
 from chappe_sender.adapters.catalogue import PostgresCatalogue
 from chappe_sender.adapters.certificates import FetchedCertificates
-from chappe_sender.adapters.compiler import publish
+from chappe_sender.adapters.compiler import examine
 from chappe_sender.adapters.domain_shelf import PostgresDomains
 from chappe_sender.adapters.feedback_endpoints import FeedbackRecords
 from chappe_sender.adapters.feedback_store import FeedbackTables, take_in
 from chappe_sender.adapters.ledger import PostgresLedger
 from chappe_sender.adapters.mx_sites import MxSites
 from chappe_sender.adapters.names import SystemNames
+from chappe_sender.adapters.people import HttpPeople
 from chappe_sender.adapters.provider_lanes import ProviderLanes, unusable
 from chappe_sender.adapters.provider_shelf import PostgresProviders
+from chappe_sender.adapters.quotas import PostgresQuotas
 from chappe_sender.adapters.reads import PostgresReads
 from chappe_sender.adapters.renderer import Renderer
 from chappe_sender.adapters.smtp import SmtpWayOut, route_of
+from chappe_sender.adapters.smtp.exchanges import SignedNames
 from chappe_sender.adapters.smtp.route import RouteError
+from chappe_sender.adapters.spam_score import spam_score
 from chappe_sender.adapters.sqs import Sqs
 from chappe_sender.adapters.suppressing import PostgresSuppressing
 from chappe_sender.application.bad_day import BadDay
@@ -48,19 +53,26 @@ from chappe_sender.application.keyring import Keyring
 from chappe_sender.application.lag import Lag
 from chappe_sender.application.letter import Scribe
 from chappe_sender.application.lines import Lines
+from chappe_sender.application.ports import Verdict
 from chappe_sender.application.positions import misfit
+from chappe_sender.application.preview import Previewer
 from chappe_sender.application.processor import SenderProcessor
 from chappe_sender.application.queue_poll import QueuePoll
+from chappe_sender.application.routing import ProviderRecord, RouteState
 from chappe_sender.domain.addresses import Address, Mailbox, parse_address
 from chappe_sender.domain.delivery import AllowList, Mode, Policy
 from chappe_sender.domain.domain_check import Names, Way
+from chappe_sender.domain.envelope import Envelope
+from chappe_sender.domain.mime import Mail
 from chappe_sender.domain.providers import Kind
 from chappe_sender.entrypoints import (
     api,
+    coupons_api,
     domains_api,
     export,
     feedback_api,
     preferences,
+    preview_api,
     providers_api,
     sending_api,
     suppression_import,
@@ -72,10 +84,14 @@ SCHEMA = "sender"
 LINGER_SECONDS = 0.015
 """Lets a message and the events before it, or two outcomes, share one batch at a trickle."""
 
+PROVIDERS_LOOKED_AT = 100
+"""For a test mail."""
+
 PATTERNS = (
     "/p/*",
     "/api/v1/templates*",
     "/api/v1/brand",
+    "/api/v1/coupons",
     "/api/v1/messages*",
     "/api/v1/domains*",
     "/api/v1/sending*",
@@ -93,16 +109,18 @@ async def migrate(pool: asyncpg.Pool) -> list[str]:
 
 
 @asynccontextmanager
-async def sender(context: Context, names: Names | None = None) -> AsyncGenerator[Service]:
+async def sender(  # noqa: PLR0915 - where everything meets
+    context: Context, names: SignedNames | None = None
+) -> AsyncGenerator[Service]:
     """The ``sender`` role. Raises ``SettingsError`` when there is no usable way out.
 
-    ``names`` stands for DNS where sender domains are checked.
+    ``names`` stands for DNS where sender domains and exchangers are looked up.
     """
     catalogue = PostgresCatalogue(context.pool, context.business)
     ledger = PostgresLedger(context.pool, context.broker.partitions, context.vault.fingerprint)
     outbound = Outbound(allow_loopback=context.settings.outbound_loopback, max_connections=128)
     shelf = PostgresProviders(context.pool, context.vault)
-    lanes = _lanes(context, outbound)
+    lanes = _lanes(context, outbound, names or SystemNames())
     lines = Lines(shelf, lanes.make, context.wall, context.business)
     await lines.refresh()
     domains = PostgresDomains(context.pool, context.vault)
@@ -180,6 +198,15 @@ async def sender(context: Context, names: Names | None = None) -> AsyncGenerator
     app.include_router(
         providers_api.router(_providers_api(context, catalogue, shelf, lanes, lines, day))
     )
+    app.include_router(
+        coupons_api.router(
+            coupons_api.CouponsApi(
+                admin_token=context.admin_token, shelf=ledger.coupons, clock=context.business
+            )
+        )
+    )
+    asking = httpx.AsyncClient(base_url=context.api_url, trust_env=False)
+    app.include_router(preview_api.router(_preview_api(context, catalogue, shelf, lanes, asking)))
     app.include_router(sending_api.router(_sending_api(context, day_store, day, shelf)))
     try:
         yield Service(
@@ -194,6 +221,7 @@ async def sender(context: Context, names: Names | None = None) -> AsyncGenerator
             checks=checks,
         )
     finally:
+        await asking.aclose()
         await outbound.aclose()
 
 
@@ -203,9 +231,15 @@ def _address(context: Context) -> Address:
     return parse_address(f"hello@{host}") or Address("hello", "localhost")
 
 
-def _lanes(context: Context, outbound: Outbound) -> ProviderLanes:
-    loopback = context.settings.outbound_loopback
-    return ProviderLanes(outbound, context.wall, _address(context).domain, loopback)
+def _lanes(context: Context, outbound: Outbound, names: SignedNames) -> ProviderLanes:
+    return ProviderLanes(
+        outbound,
+        context.wall,
+        _address(context).domain,
+        context.settings.outbound_loopback,
+        names,
+        PostgresQuotas(context.pool),
+    )
 
 
 def _providers_api(
@@ -414,6 +448,42 @@ def _hand_over(
         lag=Lag(context.broker, dict),
         evidence=context.evidence,
         day=day,
+        site=MxSites().known,
+    )
+
+
+def _preview_api(
+    context: Context,
+    catalogue: PostgresCatalogue,
+    shelf: PostgresProviders,
+    lanes: ProviderLanes,
+    asking: httpx.AsyncClient,
+) -> preview_api.PreviewApi:
+    async def route(workspace: WorkspaceId, id_: str, envelope: Envelope, mail: Mail) -> Verdict:
+        """By the workspace's first provider that is in use, else by the relay."""
+        found = await shelf.listed(workspace, "", PROVIDERS_LOOKED_AT)
+        active = [each for each in found if each.state is RouteState.ACTIVE]
+        record = min(active, key=lambda each: each.priority, default=None)
+        if record is None and context.smtp_url is not None:
+            now = context.business.now()
+            record = ProviderRecord(
+                id="default", workspace=workspace, name="default", kind=Kind.SMTP,
+                secrets={"url": context.smtp_url}, options={}, created_at=now, updated_at=now,
+            )  # fmt: skip
+        if record is None:
+            raise LookupError("there is no way out: set CHAPPE_SMTP_URL, or add a provider")
+        return await lanes.carry(record, id_, envelope, mail)
+
+    return preview_api.PreviewApi(
+        admin_token=context.admin_token,
+        catalogue=catalogue,
+        previewer=Previewer(Renderer(), context.public_url, Mailbox("", _address(context))),
+        people=HttpPeople(asking, context.admin_token),
+        score=spam_score,
+        route=route,
+        wall=context.wall,
+        new_id=random_id,
+        captured=context.settings.delivery != "live",
     )
 
 
@@ -433,7 +503,7 @@ def _app(context: Context, catalogue: PostgresCatalogue, checks: dict[str, Check
                 admin_token=context.admin_token,
                 shelf=catalogue,
                 reads=reads,
-                compile=publish,
+                compile=examine,
                 clock=context.business,
                 any_from=context.evidence is not None,
             )
@@ -451,6 +521,7 @@ def _app(context: Context, catalogue: PostgresCatalogue, checks: dict[str, Check
                 reads=reads,
                 publish=tell,
                 clock=context.business,
+                wall=context.wall,
                 new_id=random_id,
             )
         )

@@ -57,3 +57,9 @@ ROUTE_STOPS = Counter(
     "Times that the sender stopped a provider after too many requests in doubt.",
     ["workspace", "provider"],
 )
+
+COUPONS_LEFT = Gauge(
+    "chappe_sender_coupons_left",
+    "Free codes of a coupon pool, counted up to 1,000; what needs one is skipped at 0.",
+    ["workspace", "pool"],
+)

@@ -20,7 +20,12 @@ def told(topic: str, action: str, **fields: Any) -> Normalised:
         "shopify-event-id": "e-1",
         "shopify-triggered-at": at(-3),
     }
-    body = {"topic": topic, "action": action, "handle": "ours", "fields_changed": {}} | fields
+    body: dict[str, Any] = {
+        "topic": topic,
+        "action": action,
+        "handle": "ours",
+        "fields_changed": dict[str, Any](),
+    } | fields
     return adapter.normalise(raw("shopify", body, headers=headers, namespace="atelier"), Links())
 
 

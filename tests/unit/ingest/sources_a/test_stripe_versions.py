@@ -127,6 +127,15 @@ def test_a_session_s_end_by_its_payment(kind: str, status: str, name: str) -> No
     assert event.data.get("completed") is (True if kind.endswith(("completed", "eded")) else None)
 
 
+def test_a_session_s_promotion_code_is_known_once_it_is_expanded() -> None:
+    body = {"id": "cs_1", "payment_status": "paid"}
+    for given, codes in (("promo_1", None), ({"id": "promo_1", "code": "ETE"}, ["ETE"])):
+        discounts = [{"coupon": None, "promotion_code": given}]
+        found = told("checkout.session.completed", body | {"discounts": discounts})
+        assert only(found).data.get("discount_codes") == codes
+        assert found.warnings == ()
+
+
 def test_a_subscription_that_will_end_has_not_ended() -> None:
     body = {"id": "sub_1", "customer": "cus_1", "status": "active", "cancel_at_period_end": True}
     event = only(told("customer.subscription.updated", body))

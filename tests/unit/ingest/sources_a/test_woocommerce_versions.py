@@ -1,6 +1,7 @@
 """WooCommerce's older webhooks, and the statuses that shops add."""
 
 import datetime as dt
+import json
 from typing import Any
 
 import pytest
@@ -64,6 +65,11 @@ def test_a_legacy_order_is_read_as_today_s(topic: str) -> None:
 def test_a_legacy_order_that_is_done_is_fulfilled_when_it_says() -> None:
     found = told("order.updated", legacy(status="completed", completed_at=at(-1)))
     assert named(found, "order.fulfilled").occurred_at == NOW - dt.timedelta(minutes=1)
+
+
+def test_a_legacy_order_has_a_place_in_the_order() -> None:
+    body = json.dumps(legacy()).encode()
+    assert adapter.entity(body, [("x-wc-webhook-topic", "order.updated")]) == "31"
 
 
 def test_a_legacy_customer_is_a_contact() -> None:

@@ -68,6 +68,18 @@ def test_a_saleor_line_that_says_only_its_total_has_a_price(
     assert checkout.data["items"][0]["total"] == money(str(total))
 
 
+@pytest.mark.parametrize("headers", [{}, {"saleor-event": "order_created"}])
+def test_a_saleor_subscription_by_the_event_s_own_field_is_unwrapped(
+    headers: dict[str, str],
+) -> None:
+    order = {"id": "a", "userEmail": "zoe@example.com", "created": at(-5)}
+    body = {"data": {"orderCreated": {"issuedAt": at(-4), "order": order}}}
+    (placed,) = events(saleor.normalise, body, headers=headers)
+    assert (placed.name, placed.data["order_id"]) == ("order.placed", "a")
+    assert placed.identifier("email") == "zoe@example.com"
+    assert placed.occurred_at == NOW - dt.timedelta(minutes=5)
+
+
 def test_each_order_of_a_saleor_bulk_is_placed() -> None:
     orders = [{"id": n, "number": n, "userEmail": f"{n}@example.com"} for n in ("a", "b")]
     found = of_saleor("order_bulk_created", {"issuedAt": at(-1), "orders": orders})

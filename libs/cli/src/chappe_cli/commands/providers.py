@@ -11,7 +11,7 @@ from chappe_cli.failure import CHECK_FAILED, Failure
 from chappe_cli.server import connect
 
 PROVIDERS = "/api/v1/providers"
-KINDS = "smtp ses sendgrid mailgun postmark mailjet brevo resend sparkpost"
+KINDS = "smtp direct ses sendgrid mailgun postmark mailjet brevo resend sparkpost"
 TEST_SECONDS_MAX = 90.0
 Ref = Annotated[str, typer.Argument(help="A provider's name or id.")]
 SecretPairs = Annotated[

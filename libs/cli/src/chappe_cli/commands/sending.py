@@ -18,7 +18,7 @@ STOPS = ("id", "kind", "value", "created_at", "counts", "reason")
 
 
 @app.command(epilog="Example:  chappe sending stop --journey abandoned-cart --reason 'wrong price'")
-def stop(  # noqa: PLR0913 - one option for each kind of stop
+def stop(
     journey: Annotated[str | None, typer.Option(help="One journey's mail.")] = None,
     template: Annotated[str | None, typer.Option(help="One template's, all versions.")] = None,
     provider: Annotated[

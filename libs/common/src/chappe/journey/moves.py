@@ -5,6 +5,7 @@ theirs. What is written is meant.
 """
 
 from collections.abc import Collection, Iterator
+from typing import cast
 
 import yaml
 
@@ -24,21 +25,28 @@ def moved_ids(
     before: Journey, after: Journey, written: Collection[Location] = ()
 ) -> Iterator[Problem]:
     """Each step of ``after`` whose unwritten id stood for another step that is still there."""
-    old = {step.id: _bare(step) for _, step in walk_steps(with_ids(before).steps)}
-    new = list(walk_steps(with_ids(after).steps))
-    standing: dict[str, list[str]] = {}
-    for _, step in new:
-        standing.setdefault(_bare(step), []).append(step.id or "")
-    for at, step in new:
-        was = old.get(step.id)
-        if at in written or was is None or was == _bare(step):
+    old = _by_id(before)
+    new = _by_id(after)
+    for at, step in walk_steps(with_ids(after).steps):
+        own = step.id or ""
+        was, now = old.get(own), new[own]
+        if at in written or was is None or was == now:
             continue
-        others = [one for one in standing.get(was, ()) if old.get(one) != was]
-        if others:
-            advice = f"write `id: {step.id}` there, and another id here"
-            yield Problem(
-                at, f"the id {step.id!r} stood for the step that is now {others[0]!r}; {advice}"
-            )
+        if (there := _holder(was, new, old)) is not None:
+            advice = f"write `id: {own}` there, and another id here"
+            yield Problem(at, f"the id {own!r} stood for the step that is now {there!r}; {advice}")
+        elif (then := _holder(now, old, new)) is not None:
+            what = f"the id {own!r} stood for another step; this one was {then!r}"
+            yield Problem(at, f"{what}: write `id: {then}` here")
+
+
+def _by_id(journey: Journey) -> dict[str, str]:
+    return {step.id or "": _bare(step) for _, step in walk_steps(with_ids(journey).steps)}
+
+
+def _holder(what: str, steps: dict[str, str], others: dict[str, str]) -> str | None:
+    """The id that stands for a step in one version, and does not in the other."""
+    return next((i for i, held in steps.items() if held == what and others.get(i) != what), None)
 
 
 def _has_id(root: yaml.Node | None, at: Location) -> bool:
@@ -68,9 +76,9 @@ def _without_lists(value: object) -> object:
     if isinstance(value, dict):
         return {
             name: _without_lists(held)
-            for name, held in value.items()  # pyright: ignore[reportUnknownVariableType]
+            for name, held in cast("dict[str, object]", value).items()
             if name not in ("then", "else", "timeout")
         }
     if isinstance(value, list):
-        return [_without_lists(one) for one in value]  # pyright: ignore[reportUnknownVariableType]
+        return [_without_lists(one) for one in cast("list[object]", value)]
     return value

@@ -17,6 +17,7 @@ from chappe.journey.definition import Journey, Location
 from chappe.journey.ids import with_ids
 from chappe.journey.names import EVENT_NAMES
 from chappe.journey.problems import Problem, did_you_mean, problems_in
+from chappe.journey.texts import problems_in_texts
 from chappe.journey.rules import (
     EXIT_KINDS,
     Cooldown,
@@ -91,12 +92,16 @@ class JourneyInvalidError(Exception):
 
 
 def read_journey(
-    text: str, *, file: str = "journey.yaml", templates: Collection[str] | None = None
+    text: str,
+    *,
+    file: str = "journey.yaml",
+    templates: Collection[str] | None = None,
+    problem_with: Callable[[str], str | None] | None = None,
 ) -> Journey:
     """The journey in a YAML or JSON text, with every step id written out.
 
-    ``templates`` are the names that a send step may use; None leaves them unchecked. Raises
-    ``JourneyInvalidError``.
+    ``templates`` are the names that a send step may use; ``problem_with`` says what is wrong with
+    a text that may hold Liquid. None leaves either unchecked. Raises ``JourneyInvalidError``.
     """
     root, value, found = _parse(text, file)
     journey: Journey | None = None
@@ -104,6 +109,8 @@ def read_journey(
         try:
             journey = Journey.model_validate(value)
             problems = problems_in(journey, templates)
+            if problem_with is not None:
+                problems += problems_in_texts(journey, problem_with)
         except ValidationError as error:
             problems = _explained(error)
         found = [_located(problem, root, file) for problem in problems]

@@ -298,7 +298,7 @@ class SourcesDesk:
         (shown,) = await self._all_shown([source])
         return shown
 
-    async def _all_shown(self, sources: Sequence[Source]) -> list[ShownSource]:
+    async def _all_shown(self, sources: Sequence[Source]) -> "list[ShownSource]":
         ids = [source.id for source in sources]
         seen, apis = await self.store.seen(ids), await self._apis(ids)
         erasings = await self.erasings.erasing(ids)

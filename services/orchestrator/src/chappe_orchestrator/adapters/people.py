@@ -183,9 +183,7 @@ class PostgresPeople:
         doc = await self._pool.fetchval(ONE_ENROLLMENT, *contact, enrollment, workspace)
         return _enrollment(doc) if doc is not None else None
 
-    async def entered_by(
-        self, contact: tuple[int, ContactId], event: EventId
-    ) -> Enrollment | None:
+    async def entered_by(self, contact: tuple[int, ContactId], event: EventId) -> Enrollment | None:
         rows = await self._pool.fetch(NEWEST_OF_CONTACT, *contact)
         found = (_enrollment(row["doc"]) for row in rows)
         return next((one for one in found if one.entered_by == event), None)

@@ -60,6 +60,13 @@ BLANK_LETTERS = """
      WHERE key = ANY($1::bytea[])
 """
 
+# They hold what texts may show of the contact; one under way ends without a trace.
+FORGET_CALLS = """
+    DELETE FROM orchestrator.call c
+     USING unnest($1::text[], $2::text[]) u(workspace, contact)
+     WHERE c.workspace = u.workspace AND c.contact = u.contact
+"""
+
 COMMIT = FencedStatement(
     "orchestrator",
     {
@@ -316,6 +323,11 @@ class PostgresStore:
             )
             keys = [contact_key(row["workspace"], row["contact"]) for row in everybody]
             await connection.execute(BLANK_LETTERS, keys)
+            await connection.execute(
+                FORGET_CALLS,
+                [row["workspace"] for row in everybody],
+                [row["contact"] for row in everybody],
+            )
             await batch.commit(COMMIT, arguments, outbox=outbox, dead=dead, transaction=transaction)
 
     async def timers(self, after: Mapping[int, dt.datetime], limit: int) -> dict[int, list[Wakeup]]:

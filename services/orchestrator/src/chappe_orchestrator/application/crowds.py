@@ -146,9 +146,7 @@ class CrowdMover:
         if over and left:
             logger.warning("Somebody could not be moved", journey=move.journey, left=left)
         later = now + dt.timedelta(seconds=2**passes)
-        again = replace(
-            move, after_at=None, after_id="", asked=asked, passes=passes, next_at=later
-        )
+        again = replace(move, after_at=None, after_id="", asked=asked, passes=passes, next_at=later)
         await self.crowds.keep(again, self.business.now() if over else None)
         return True
 

@@ -10,12 +10,18 @@ from typing import NamedTuple
 from chappe.events import EVENTS, Event, encode_event
 from chappe.ids import ContactId, WorkspaceId
 from chappe.shards import Input, Out, to_contact
-from chappe_orchestrator.application.ports import Gone, Loaded, Store, Who
+from chappe_orchestrator.application.ports import Gone, History, Loaded, Store, Who
 from chappe_orchestrator.domain import Contact, Timer
-from chappe_orchestrator.domain.effects import watch_timer
+from chappe_orchestrator.domain.effects import Remembered, watch_timer
 from chappe_orchestrator.domain.merging import forwarded, merged_into, needs_everything, transfers
 
 ERASE = "privacy.erase_requested"
+
+HISTORY_MOVED_MAX = 2_000
+"""So many facts of one contact, the newest, move with it."""
+
+HISTORY_BYTES_MAX = 4 * 1024 * 1024
+"""Of the facts of one contact that move."""
 
 
 class Departure(NamedTuple):
@@ -44,7 +50,10 @@ def split(events: Sequence[Event]) -> Split:
 
 
 async def complete(
-    store: Store, events: Mapping[Who, Sequence[tuple[Event, Input]]], loaded: Loaded
+    store: Store,
+    history: History | None,
+    events: Mapping[Who, Sequence[tuple[Event, Input]]],
+    loaded: Loaded,
 ) -> None:
     """Load what else there is of contacts that are about to move, or to take somebody in."""
     wanted = [who for who, heard in events.items() if any(needs_everything(e) for e, _ in heard)]
@@ -55,6 +64,9 @@ async def complete(
             state.enrollments = {one.id: one for one in enrollments}
             state.keys = keys
         loaded.keys[who] = keys
+    going = [who for who in wanted if any(merged_into(e) is not None for e, _ in events[who])]
+    if going and history is not None:
+        loaded.history = await history.remembered(going, HISTORY_MOVED_MAX, HISTORY_BYTES_MAX)
 
 
 def timers_of(state: Contact) -> list[Timer]:
@@ -88,14 +100,20 @@ def sent_on(
     return [_out(who, event, partitions) for event in onward if event is not None]
 
 
-def moved(who: Who, state: Contact, departure: Departure, partitions: int) -> list[Out]:
-    """The state on its way."""
+def moved(
+    who: Who,
+    state: Contact,
+    departure: Departure,
+    history: Iterable[Remembered],
+    partitions: int,
+) -> list[Out]:
+    """The state on its way, with the facts kept of the contact."""
     if departure.into is None:
         return []
     event = departure.event
     return [
         _out(who, part, partitions)
-        for part in transfers(state, event, departure.into, event.received_at)
+        for part in transfers(state, event, departure.into, event.received_at, history)
     ]
 
 

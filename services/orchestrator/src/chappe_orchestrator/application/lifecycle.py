@@ -97,7 +97,7 @@ class ChangeLives:
         self, workspace: WorkspaceId, journey: str, asked: Upgrade, at: dt.datetime
     ) -> CrowdMove:
         """Begin it; those inside are moved page by page."""
-        order = Order(to=asked.to, moves=dict(asked.moves))
+        order = Order(to=asked.to, moves={str(step): at for step, at in asked.moves.items()})
         return await self._begin(workspace, journey, asked.versions, order, at)
 
     async def archive(

@@ -41,10 +41,15 @@ class GiveOrders:
         return partition_of(contact_key(workspace, contact), self.broker.partitions), contact
 
     async def start(
-        self, workspace: WorkspaceId, contact: ContactId, journey: str, data: Mapping[str, Any]
+        self,
+        workspace: WorkspaceId,
+        contact: ContactId,
+        journey: str,
+        data: Mapping[str, Any],
+        by: str = "api",
     ) -> Started:
-        """Ask a journey to begin for the contact, as its trigger ``request: api`` hears it."""
-        asked = {**data, "journey": journey, "by": "api"}
+        """Ask a journey to begin for the contact, as its trigger ``request: BY`` hears it."""
+        asked = {**data, "journey": journey, "by": by}
         event = await self._tell(workspace, contact, "journey.requested", asked)
         place = self.place(workspace, contact)
 

@@ -33,9 +33,7 @@ class PlanJourneys:
     shelf: Shelf
     people: People
 
-    async def __call__(
-        self, workspace: WorkspaceId, journeys: Sequence[Journey]
-    ) -> list[Planned]:
+    async def __call__(self, workspace: WorkspaceId, journeys: Sequence[Journey]) -> list[Planned]:
         """In the order given."""
         planned: list[Planned] = []
         for journey in journeys:

@@ -50,6 +50,8 @@ class Loaded:
     keys: dict[Who, dict[Key, KeyMark]] = field(default_factory=dict[Who, dict[Key, KeyMark]])
     parked: set[Who] = field(default_factory=set[Who])
     gone: dict[Who, ContactId | None] = field(default_factory=dict[Who, ContactId | None])
+    history: dict[Who, list[Remembered]] = field(default_factory=dict[Who, list[Remembered]])
+    """Of contacts that are about to move, oldest first."""
 
 
 class Parking(NamedTuple):
@@ -256,6 +258,10 @@ class SegmentShelf(Protocol):
         ...
 
 
+class HistoryAway(Exception):
+    """The history cannot be reached now; trying again may help."""
+
+
 class History(Protocol):
     """The events of contacts, for what a profile cannot answer."""
 
@@ -263,6 +269,16 @@ class History(Protocol):
         self, asked: Sequence[tuple[Who, Asked]], now: dt.datetime
     ) -> dict[tuple[Who, Asked], Answer]:
         """Every question, in one reading per kind of question."""
+        ...
+
+    async def remembered(
+        self, contacts: Sequence[Who], limit: int, bytes_max: int
+    ) -> dict[Who, list[Remembered]]:
+        """The newest facts of each contact, oldest first, within both bounds."""
+        ...
+
+    async def forget(self, before: dt.datetime, limit: int) -> int:
+        """Drop at most ``limit`` facts that are older; returns how many. Raises ``HistoryAway``."""
         ...
 
 
@@ -483,9 +499,7 @@ class People(Protocol):
         self, workspace: WorkspaceId, enrollment: str, contact: tuple[int, ContactId]
     ) -> Enrollment | None: ...
 
-    async def entered_by(
-        self, contact: tuple[int, ContactId], event: EventId
-    ) -> Enrollment | None:
+    async def entered_by(self, contact: tuple[int, ContactId], event: EventId) -> Enrollment | None:
         """The enrollment that an event began."""
         ...
 

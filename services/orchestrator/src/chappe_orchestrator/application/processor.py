@@ -20,7 +20,7 @@ from chappe.events import (
     encode_event,
 )
 from chappe.events.streams import Stream
-from chappe.ids import WorkspaceId
+from chappe.ids import EnrollmentId, WorkspaceId
 from chappe.journey.history import Answer, HistoryWantedError
 from chappe.shards import Batch, DeadLetter, Input, Out, Owned, to_contact, to_journal
 from chappe_orchestrator.application import departing, parking
@@ -54,7 +54,7 @@ from chappe_orchestrator.domain import (
     keys_wanted,
     step,
 )
-from chappe_orchestrator.domain.effects import WATCH
+from chappe_orchestrator.domain.effects import WATCH, Remembered
 from chappe_orchestrator.domain.effects import Input as StepInput
 from chappe_orchestrator.domain.facts import Asked, Pasts
 from chappe_orchestrator.domain.journeys import ANY_KEY, watch_keys
@@ -263,7 +263,7 @@ class Journeying:
             self._sweeps.plan()
             await self._resume(self._owned)
             loaded = await self._read(work, now)
-        await departing.complete(self._store, work.events, loaded)
+        await departing.complete(self._store, self._history, work.events, loaded)
         return loaded
 
     async def _read(self, work: _Work, now: dt.datetime) -> Loaded:
@@ -300,7 +300,7 @@ class Journeying:
             again = [*dict.fromkeys([*(who for who, _ in asked), *work.short])]
             part = work.only(again)
             loaded = await self._read(part, batch.now)
-            await departing.complete(self._store, part.events, loaded)
+            await departing.complete(self._store, self._history, part.events, loaded)
             for who in again:
                 self._take_step(who, part, loaded, batch, changes)
             work.wanting |= part.wanting
@@ -336,8 +336,7 @@ class Journeying:
             state = Contact(id=who.contact, workspace=work.workspaces[who], profile=Profile())
             state.keys = loaded.keys.get(who, {})
         inputs: list[StepInput] = [*heard.before]
-        if heard.departure is None:
-            inputs += [*timers, *work.rechecks.get(who, [])]
+        inputs += [] if heard.departure else [*timers, *work.rechecks.get(who, [])]
         if release is not None and not release.more:
             inputs += _overdue(who, state, timers, changes)
         until = self._outages.heard_until(who.shard) if self._outages is not None else None
@@ -359,7 +358,8 @@ class Journeying:
                 if release is not None:
                     self._unpark(who, release, work, changes)
             else:
-                self._depart(who, state, effects, heard, batch, changes)
+                past = [*loaded.history.get(who, ()), *effects.remembered]
+                self._depart(who, state, effects, heard, past, batch, changes)
                 changes.timers_gone += [(who, timer) for timer in held]
             _count(state, before, effects, heard, changes)
         except KeysWantedError as wanted:
@@ -374,7 +374,6 @@ class Journeying:
         except Exception as error:
             logger.exception("A step failed; the contact is parked", contact=who.contact)
             self._park(who, work, error, changes, state.workspace)
-            return
 
     def _park(
         self,
@@ -432,15 +431,19 @@ class Journeying:
         state: Contact,
         effects: Effects,
         heard: departing.Split,
+        past: Sequence[Remembered],
         batch: Batch,
         changes: Changes,
     ) -> None:
         """The contact leaves: what it asked for is asked, what it was travels or is forgotten."""
         assert heard.departure is not None
         outbox = [*self._commands(who, effects, batch), *self._facts(who, effects)]
-        outbox += departing.moved(who, state, heard.departure, self._partitions)
+        outbox += departing.moved(who, state, heard.departure, past, self._partitions)
         outbox += departing.sent_on(who, heard.after, heard.departure.into, self._partitions)
         changes.outbox += outbox
+        if heard.departure.into is not None:
+            changes.calls += [CallRow(who, call, _encode(call)) for call in effects.calls]
+            changes.calls_dropped += effects.calls_dropped
         changes.gone.append(departing.gone(who, state.workspace, heard.departure))
         if effects.decisions:
             changes.decisions.setdefault(who.shard, []).extend(effects.decisions)
@@ -493,9 +496,7 @@ class Journeying:
             self._resuming = set()
 
 
-def _overdue(
-    who: Who, state: Contact, known: Sequence[Timer], changes: Changes
-) -> Sequence[Timer]:
+def _overdue(who: Who, state: Contact, known: Sequence[Timer], changes: Changes) -> Sequence[Timer]:
     """The timers that fell due while the contact was parked: they were let go then."""
     found = departing.overdue(state, changes.at, known)
     changes.timers_gone += [(who, one) for one in found]
@@ -511,7 +512,7 @@ def _standing(one: Enrollment) -> tuple[int, str, str, bool]:
 
 def _count(
     state: Contact,
-    before: Mapping[str, tuple[int, str, str, bool]],
+    before: Mapping[EnrollmentId, tuple[int, str, str, bool]],
     effects: Effects,
     heard: departing.Split,
     changes: Changes,

@@ -22,6 +22,7 @@ from chappe.journey import (
 )
 from chappe_orchestrator.application.library import PinnedTemplate
 from chappe_orchestrator.application.ports import JourneyShelf, NewVersion, Published
+from chappe_orchestrator.application.texts import problem_with
 
 JOURNEYS_MAX = 200
 
@@ -61,7 +62,9 @@ def _read_all(
     seen: dict[str, str] = {}
     for source in sources:
         try:
-            journey = read_journey(source.text, file=source.file, templates=templates)
+            journey = read_journey(
+                source.text, file=source.file, templates=templates, problem_with=problem_with
+            )
         except JourneyInvalidError as error:
             complaints += error.complaints
             continue
@@ -95,9 +98,7 @@ class PublishJourneys:
     """
 
     shelf: JourneyShelf
-    moved: Callable[
-        [WorkspaceId, Sequence[Written], Sequence[Journey]], Awaitable[list[Complaint]]
-    ]
+    moved: Callable[[WorkspaceId, Sequence[Written], Sequence[Journey]], Awaitable[list[Complaint]]]
 
     async def __call__(
         self,

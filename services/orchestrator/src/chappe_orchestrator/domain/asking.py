@@ -10,7 +10,6 @@ from chappe.events import Send, Snapshot
 from chappe.ids import MessageId, derived
 from chappe.journey import Pinned, Program, SendNode, as_list, as_mapping
 from chappe_orchestrator.domain.cadence import capped_until, quiet_until, reserve
-from chappe_orchestrator.domain.facts import contact_view
 from chappe_orchestrator.domain.lots import lot
 from chappe_orchestrator.domain.place import Place
 from chappe_orchestrator.domain.run import Run
@@ -110,11 +109,8 @@ def _command(
 
 def snapshot_of(run: Run, enrollment: Enrollment) -> Snapshot:
     """What a text may show, as it stands now."""
-    return Snapshot(
-        contact=contact_view(run.contact.profile),
-        event=enrollment.event,
-        entry=dict(run.facts(enrollment).entry),
-    )
+    facts = run.facts(enrollment)
+    return Snapshot(contact=dict(facts.contact), event=enrollment.event, entry=dict(facts.entry))
 
 
 def is_past(run: Run, place: Place) -> bool:

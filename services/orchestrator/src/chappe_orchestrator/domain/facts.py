@@ -50,13 +50,15 @@ def _taking(query: Query) -> Filter:
     return event_filter(query.where)
 
 
-def contact_view(profile: Profile, score: float | None = None) -> dict[str, Any]:
-    """A contact as conditions and templates name it: its traits, with e-mail, tags and score."""
+def contact_view(profile: Profile, score: float) -> dict[str, Any]:
+    """A contact as conditions and templates name it: its traits, with e-mail, tags and the score
+    as it has decayed until now.
+    """
     return {
         **profile.traits,
         "email": profile.email,
         "tags": profile.tags,
-        "score": profile.score if score is None else score,
+        "score": score,
     }
 
 

@@ -13,7 +13,8 @@ import msgspec
 
 from chappe.events import Event, Flags, rename
 from chappe.ids import ContactId, EnrollmentId, EventId, derived
-from chappe_orchestrator.domain.effects import Timer
+from chappe.journey.history import Past
+from chappe_orchestrator.domain.effects import Remembered, Timer
 from chappe_orchestrator.domain.leaving import ENDS_EVERYTHING, leave
 from chappe_orchestrator.domain.profile import merge
 from chappe_orchestrator.domain.run import Run
@@ -54,12 +55,15 @@ class Mark(msgspec.Struct, array_like=True):
 
 
 class Part(msgspec.Struct, omit_defaults=True):
-    """What one record carries. ``totals`` are the event totals of the one that goes."""
+    """What one record carries. ``totals`` are the event totals of the one that goes, ``history``
+    the facts kept of it.
+    """
 
     profile: Profile | None = None
     keys: list[Mark] = []
     enrollments: list[Enrollment] = []
     totals: dict[str, int] = {}
+    history: list[Remembered] = []
 
 
 _decode_part = msgspec.json.Decoder(Part, strict=False).decode
@@ -94,7 +98,13 @@ def forwarded(event: Event, into: ContactId) -> Event | None:
 # -- the one that goes --------------------------------------------------------------------------
 
 
-def transfers(state: Contact, event: Event, into: ContactId, now: dt.datetime) -> list[Event]:
+def transfers(
+    state: Contact,
+    event: Event,
+    into: ContactId,
+    now: dt.datetime,
+    history: Iterable[Remembered] = (),
+) -> list[Event]:
     """The records that carry ``state`` to ``into``, in the order in which they must be applied."""
     return [
         Event(
@@ -108,7 +118,7 @@ def transfers(state: Contact, event: Event, into: ContactId, now: dt.datetime) -
             data={"from": state.id, "part": at, "state": msgspec.to_builtins(part, str_keys=True)},
             flags=Flags(),
         )
-        for at, part in enumerate(_parts(state))
+        for at, part in enumerate([*_parts(state), *_history_parts(history)])
     ]
 
 
@@ -131,6 +141,20 @@ def _parts(state: Contact) -> Iterable[Part]:
         part.enrollments.append(enrollment)
         size += weight
     if part.enrollments:
+        yield part
+
+
+def _history_parts(history: Iterable[Remembered]) -> Iterable[Part]:
+    """Last of all: nothing that ends a journey waits behind what happened long ago."""
+    part, size = Part(), 0
+    for fact in history:
+        weight = len(_encode(fact))
+        if part.history and size + weight > PART_BYTES_MAX:
+            yield part
+            part, size = Part(), 0
+        part.history.append(fact)
+        size += weight
+    if part.history:
         yield part
 
 
@@ -157,6 +181,9 @@ def absorb(run: Run, event: Event) -> None:
         run.decide("merged", reason="took_in", seen={"from": was})
     for enrollment in part.enrollments:
         _take_in(run, enrollment, part.totals, was)
+    for fact in part.history:
+        run.pasts.heard.append(Past(fact.name, fact.at, fact.data))
+        run.effects.remembered.append(fact)
 
 
 def _take_key(run: Run, said: Mark, was: ContactId) -> None:

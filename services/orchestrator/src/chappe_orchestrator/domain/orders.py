@@ -43,6 +43,4 @@ def obey(run: Run, event: Event) -> None:
 
 def _moves(data: Mapping[str, Any]) -> dict[StepId, StepId | None]:
     said = as_mapping(data.get("moves")) or {}
-    return {
-        StepId(step): StepId(to) if isinstance(to, str) else None for step, to in said.items()
-    }
+    return {StepId(step): StepId(to) if isinstance(to, str) else None for step, to in said.items()}

@@ -68,7 +68,7 @@ def upgrade(run: Run, enrollment: Enrollment, to: Program, moves: Moves) -> None
     """Change to ``to``, with its place, its timer and its messages."""
     old, step = run.program(enrollment), enrollment.step
     onward = moves.get(step) if step is not None and step not in to.nodes else step
-    seen = {"from": enrollment.version, "to": to.version, "at": step}
+    seen: dict[str, object] = {"from": enrollment.version, "to": to.version, "at": step}
     if onward is None or onward not in to.nodes:
         leave(run, enrollment, "step_removed", seen)
         return
@@ -135,10 +135,10 @@ def _onward(step: StepId, old: Program, new: Program, moves: Moves) -> Next:
         return moves[step]
     at: Next = step
     for _ in range(len(old.nodes)):
-        at = _after(old.nodes[at]) if at is not None else None
+        at = _after(old.nodes[at])
         if at is None or at in new.nodes:
-            return at
-    return None
+            break
+    return at
 
 
 def _after(node: Node) -> Next:

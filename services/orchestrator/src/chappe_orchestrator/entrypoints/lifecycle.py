@@ -177,7 +177,11 @@ def _add_moving(router: APIRouter, api: LifecycleApi) -> None:
 
     @router.post("/{name}/archive")
     async def archive(
-        name: str, answer: Response, *, exit: bool = False, workspace: WorkspaceId = caller  # noqa: A002
+        name: str,
+        answer: Response,
+        *,
+        exit: bool = False,  # noqa: A002 - as the address says it
+        workspace: WorkspaceId = caller,
     ) -> ArchivedOut:
         """Nobody enters any more. Those inside walk on to the end; with ``exit`` they leave."""
         now = api.clock.now()

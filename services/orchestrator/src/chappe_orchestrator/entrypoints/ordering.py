@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Request, Response
@@ -24,11 +24,14 @@ NOT_OURS = ("journey", "by")
 
 
 class StartIn(BaseModel):
-    """``contact`` is a REF. ``data`` is what the steps see as ``event.``."""
+    """``contact`` is a REF. ``data`` is what the steps see as ``event.``. ``by`` is who asks: a
+    journey says in its trigger whom it listens to.
+    """
 
     contact: str = Field(min_length=1, max_length=500)
     journey: str = Field(min_length=1, max_length=100)
     data: dict[str, Any] = {}
+    by: Literal["api", "manual", "csv"] = "api"
 
 
 class StartOut(BaseModel):
@@ -86,14 +89,12 @@ def _add_enrollments(router: APIRouter, api: OrderingApi) -> None:
     caller = Depends(api.workspace)
 
     @router.post("/enrollments", tags=["contacts"])
-    async def start(
-        body: StartIn, answer: Response, workspace: WorkspaceId = caller
-    ) -> StartOut:
-        """Begin a journey whose trigger is ``request: api`` for a contact."""
+    async def start(body: StartIn, answer: Response, workspace: WorkspaceId = caller) -> StartOut:
+        """Begin a journey that has a trigger ``request`` for a contact."""
         await _check_start(api, workspace, body)
         who = await _contact(api, workspace, body.contact)
         try:
-            done = await api.orders.start(workspace, who, body.journey, body.data)
+            done = await api.orders.start(workspace, who, body.journey, body.data, body.by)
         except BrokerError as error:
             raise _away() from error
         entered = done.enrollment is not None

@@ -107,9 +107,7 @@ class PostgresBadDay:
             stop.reason, stop.created_at, stop.since,
         )  # fmt: skip
 
-    async def resume(
-        self, workspace: WorkspaceId, ref: str | None, now: dt.datetime
-    ) -> list[Stop]:
+    async def resume(self, workspace: WorkspaceId, ref: str | None, now: dt.datetime) -> list[Stop]:
         """One, or all of the workspace's."""
         rows = await self._pool.fetch(RESUME, workspace, ref, now)
         return [_stop(row) for row in rows]

@@ -9,9 +9,16 @@ import msgspec
 
 from chappe.clock import Clock, monotonic
 from chappe.ids import WorkspaceId
+from chappe_sender.adapters.built_in import double_opt_in_template
 from chappe_sender.application.ports import TemplateRow
+from chappe_sender.domain import double_opt_in
 from chappe_sender.domain.brand import Brand
-from chappe_sender.domain.template import TemplateVersion, decode_version, encode_version
+from chappe_sender.domain.template import (
+    MessageClass,
+    TemplateVersion,
+    decode_version,
+    encode_version,
+)
 
 VERSIONS_KEPT = 512
 BRAND_SECONDS = 5.0
@@ -71,6 +78,18 @@ class PostgresCatalogue:
         self._brands: dict[str, tuple[float, Brand]] = {}
 
     async def version(self, workspace: WorkspaceId, template: str) -> TemplateVersion | None:
+        if template.partition("@")[0] == double_opt_in.NAME:
+            return await self._double_opt_in(workspace, template)
+        return await self._version(workspace, template)
+
+    async def _double_opt_in(self, workspace: WorkspaceId, template: str) -> TemplateVersion:
+        """The workspace's own where it has one that is fit, else the built-in one."""
+        built_in = double_opt_in_template()
+        own = None if template == built_in.id else await self._version(workspace, template)
+        fit = own is not None and own.message_class is MessageClass.TRANSACTIONAL
+        return own if own is not None and fit else built_in
+
+    async def _version(self, workspace: WorkspaceId, template: str) -> TemplateVersion | None:
         if "@" not in template:
             current = await self._pool.fetchval(CURRENT, workspace, template)
             if current is None:

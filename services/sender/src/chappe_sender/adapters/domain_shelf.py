@@ -87,9 +87,7 @@ class PostgresDomains:
             await self._add_keys(connection, workspace, name, keys)
         return True
 
-    async def add_keys(
-        self, workspace: WorkspaceId, name: str, keys: Sequence[DomainKey]
-    ) -> None:
+    async def add_keys(self, workspace: WorkspaceId, name: str, keys: Sequence[DomainKey]) -> None:
         async with self._pool.acquire() as connection, connection.transaction():
             await self._add_keys(connection, workspace, name, keys)
 

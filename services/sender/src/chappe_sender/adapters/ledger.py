@@ -3,6 +3,7 @@
 import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -14,6 +15,7 @@ from chappe.ids import ContactId, MessageId, WorkspaceId
 from chappe.shards import Batch, LostShards, Out, ShardRunner, to_contact, to_journal
 from chappe_sender.adapters import merging
 from chappe_sender.adapters import statements as sql
+from chappe_sender.adapters.coupons import Coupons
 from chappe_sender.application.ports import (
     Asked,
     Changes,
@@ -34,6 +36,8 @@ from chappe_sender.domain.template import MessageClass
 
 WRITER = "sender"
 
+_SURELY_NOT_SENT = frozenset((State.SKIPPED, State.CANCELLED, State.FAILED))
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -47,6 +51,7 @@ class PostgresLedger:
     ) -> None:
         self._pool = pool
         self._fingerprint = fingerprint
+        self.coupons = Coupons(pool)
         self._partitions = partitions
 
     # -- batches ----------------------------------------------------------------------------
@@ -69,6 +74,8 @@ class PostgresLedger:
                 else:
                     await tx.connection.execute(sql.CLEAR_HOLD, *key)
                 await tx.connection.execute(sql.HOLD_MESSAGES, *key, change.held)
+            cancelled = [loaded.messages[id_].message for id_ in changes.cancelled]
+            await self.coupons.release(tx.connection, cancelled)
             for workspace, gone, into in changes.merged:
                 await merging.redirect(tx.connection, workspace, gone, into)
             for forgotten in changes.forgotten:
@@ -133,6 +140,18 @@ class PostgresLedger:
                 list(only) if only is not None else None, list(closed),
             )  # fmt: skip
             told: list[tuple[int, Event | Decision]] = []
+            taken = [row for row in rows if row["state"] == State.SENDING]
+            codes, without = await self.coupons.reserve(
+                tx.connection, [_message(row) for row in taken], now
+            )
+            for id_ in without:
+                message = next(_message(row) for row in taken if row["id"] == id_)
+                told += [
+                    (message.shard, report(message, "email.skipped", now, "no_coupon")),
+                    (message.shard, decision(message, "skipped", now, "no_coupon")),
+                ]
+            skipped = [_message(row) for row in rows if row["state"] == State.SKIPPED]
+            await self.coupons.release(tx.connection, skipped)
             for row in rows:
                 if row["state"] == State.SKIPPED:
                     message = _message(row)
@@ -148,7 +167,11 @@ class PostgresLedger:
                     outbox=self._outbox(told),
                     transaction=tx,
                 )
-        return [_claimed(row) for row in rows if row["state"] == State.SENDING]
+        return [
+            replace(_claimed(row), coupon=codes.get(row["id"]))
+            for row in taken
+            if row["id"] not in without
+        ]
 
     async def note(
         self, commitments: Sequence[Commitment], endings: Sequence[Ended], now: dt.datetime
@@ -184,6 +207,9 @@ class PostgresLedger:
         ]
         if named:
             await tx.connection.execute(sql.SET_PROVIDER_IDS, *zip(*named, strict=True))
+        await self.coupons.release(
+            tx.connection, [e.message for e in applied if e.ending.state in _SURELY_NOT_SENT]
+        )
         kept = [each for each in applied if each.content is not None]
         if kept:
             rows = [(e.message.id, e.message.workspace, now, e.content) for e in kept]
@@ -202,13 +228,18 @@ class PostgresLedger:
     async def interrupted(self, shards: Sequence[int]) -> list[Interrupted]:
         rows = await self._pool.fetch(sql.INTERRUPTED, list(shards))
         return [
-            Interrupted(_claimed(row), row["committing"], row["header_id"], _placed(row))
+            Interrupted(await self._whole(row), row["committing"], row["header_id"], _placed(row))
             for row in rows
         ]
 
     async def company(self, provider: str, key: str) -> list[Claimed]:
         rows = await self._pool.fetch(sql.COMPANY, provider, key)
-        return [_claimed(row) for row in rows]
+        return [await self._whole(row) for row in rows]
+
+    async def _whole(self, row: Any) -> Claimed:
+        """With the code that was reserved when it was first claimed."""
+        claimed = _claimed(row)
+        return replace(claimed, coupon=await self.coupons.held(claimed.message))
 
     async def take_over(
         self, claimed: Sequence[Claimed], epochs: Mapping[int, int]
@@ -272,7 +303,9 @@ async def _load(connection: Any, wanted: Wanted) -> Loaded:
     permissions: dict[tuple[WorkspaceId, ContactId], Permission] = {}
     if wanted.messages:
         for row in await connection.fetch(sql.LOAD_MESSAGES, list(wanted.messages)):
-            known = Known(_message(row), State(row["state"]), row["committing"])
+            known = Known(
+                _message(row), State(row["state"]), row["committing"], row["asked_at"]
+            )
             messages[known.message.id] = known
     redirects: dict[tuple[WorkspaceId, ContactId], ContactId] = {}
     if wanted.contacts:

@@ -42,9 +42,7 @@ def _bounded_range(_: RangeLiteral, start: Any, stop: Any) -> range:
 setattr(RangeLiteral, "_make_range", _bounded_range)  # noqa: B010
 
 
-def _environment(
-    *, autoescape: bool, undefined: type[Undefined] = Undefined
-) -> _Environment:
+def _environment(*, autoescape: bool, undefined: type[Undefined] = Undefined) -> _Environment:
     environment = _Environment(autoescape=autoescape, strict_filters=True, undefined=undefined)
     own = {name: environment.filters[name] for name in filters.ALLOWED}
     own |= {"money": filters.money, "date": filters.date, "number": filters.number}

@@ -68,6 +68,10 @@ class MxSites:
                 await asyncio.gather(*(self._ask(domain, gate) for domain in new))
         return {domain: self._site(domain) for domain in wanted}
 
+    def known(self, address: str) -> str:
+        """Of an address, without asking anybody."""
+        return self._site(address.rpartition("@")[2].lower())
+
     def _site(self, domain: str) -> str:
         known = self._found.get(domain)
         return KNOWN.get(domain) or (known[1] if known is not None else domain)

@@ -6,7 +6,7 @@ SCHEMA = "sender"
 
 LOAD_MESSAGES = """
     SELECT id, shard, workspace, contact, enrollment, journey, version, step, template,
-           message_class, test, state, committing
+           message_class, test, state, committing, asked_at
       FROM sender.message WHERE id = ANY($1::text[]) ORDER BY id FOR UPDATE
 """
 

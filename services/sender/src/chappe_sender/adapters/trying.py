@@ -1,6 +1,7 @@
 """Fill a template in for somebody who has everything and for somebody who has nothing."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from chappe_sender.adapters.liquid_engine import RenderFailed, check, compile_text, misses
 from chappe_sender.adapters.renderer import Renderer
@@ -9,6 +10,7 @@ from chappe_sender.domain.frontmatter import Source
 from chappe_sender.domain.template import Problem, TemplateVersion
 
 _OURS = ("unsubscribe_url", "preferences_url", "locale", "time_zone")
+_CONTACTS: tuple[dict[str, Any] | None, ...] = (None, {})
 _CLOSED = ("brand", "entry", "workspace", "coupon")
 """Their fields are known: one that is not is a slip."""
 _OPEN = ("brand.colors", "brand.fonts", "entry.variants", "entry.webhook")
@@ -48,7 +50,7 @@ def shown(source: Source, problems: list[Problem]) -> list[Problem]:
     """
     warnings: dict[str, Problem] = {}
     ours = dict.fromkeys(_OURS, "x")
-    for contact in (None, {}):
+    for contact in _CONTACTS:
         values = samples.values(contact=contact) | ours
         for key in ("subject", "preheader"):
             text = source.head.get(key, "")
@@ -69,14 +71,17 @@ def shown(source: Source, problems: list[Problem]) -> list[Problem]:
                 continue
             warnings.setdefault(
                 path,
-                Problem(where, f"{path} may be missing, and is then shown as nothing: "
-                        f"add a default, or {{% if %}} around it"),
+                Problem(
+                    where,
+                    f"{path} may be missing, and is then shown as nothing: "
+                    f"add a default, or {{% if %}} around it",
+                ),
             )
     return list(warnings.values())
 
 
 def _misses(
-    text: str, where: str, values: dict[str, object], problems: list[Problem]
+    text: str, where: str, values: dict[str, Any], problems: list[Problem]
 ) -> list[tuple[int, str]]:
     if not text or check(text):
         return []
@@ -89,11 +94,9 @@ def _misses(
         return []
 
 
-def weigh(
-    version: TemplateVersion, locale: str, source: Source, problems: list[Problem]
-) -> None:
+def weigh(version: TemplateVersion, locale: str, source: Source, problems: list[Problem]) -> None:
     """The whole mail, filled in: not too large, and with something in its text and subject."""
-    for contact in (None, {}):
+    for contact in _CONTACTS:
         values = samples.values(contact=contact)
         try:
             made = Renderer().render(version, locale, values, SampleLinks())

@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import msgspec
 
-from chappe.events import Cancel, Command, Event, Hold, Release, Send, decode_event
+from chappe.events import Cancel, Command, Event, Hold, Release, Send, Snapshot, decode_event
 from chappe.events.streams import EVENTS, EVENTS_BULK, SENDS_BULK
-from chappe.ids import ContactId, MessageId, WorkspaceId
+from chappe.ids import ContactId, EnrollmentId, MessageId, StepId, WorkspaceId
 from chappe.shards import DeadLetter, Input
 from chappe_sender.application.ports import (
     Asked,
@@ -23,6 +23,7 @@ from chappe_sender.application.ports import (
     TemplateFacts,
     Wanted,
 )
+from chappe_sender.domain import double_opt_in
 from chappe_sender.domain.message import Message, State, decision, report
 from chappe_sender.domain.permission import (
     Permission,
@@ -72,6 +73,8 @@ def wanted(found: list[Read]) -> Wanted:
             case Event():
                 assert what.contact is not None
                 contacts.add((what.workspace, what.contact))
+                if double_opt_in.address_to_ask(what) is not None:
+                    messages |= set(double_opt_in.message_ids(what.workspace, what.contact))
                 if (into := _merged_into(what)) is not None:
                     contacts.add((what.workspace, into))
             case _:
@@ -93,7 +96,7 @@ def decide(
             case Hold() | Release():
                 desk.hold(item, what)
             case Event():
-                desk.event(what)
+                desk.event(item, what)
     return desk.changes()
 
 
@@ -236,7 +239,7 @@ class _Desk:
             self._changes.permissions[kept] = both
         self._changes.merged.append((workspace, lost[1], kept[1]))
 
-    def event(self, event: Event) -> None:
+    def event(self, item: Input, event: Event) -> None:
         assert event.contact is not None
         key = self._current(event.workspace, event.contact)
         if (into := _merged_into(event)) is not None:
@@ -249,12 +252,51 @@ class _Desk:
         heard = hear(held or Permission(), event)
         if heard.permission != (held or Permission()):
             self._changes.permissions[key] = heard.permission
+            self._ask_whether(item, event, heard.permission)
         for each in heard.suppressions:
             scope = each.scope if isinstance(each, Suppress) else ""
             reason = each.reason if isinstance(each, Suppress) else None
             self._changes.closings[event.workspace, each.address, scope] = Closing(
                 event.workspace, each.address, scope, reason, each.at
             )
+
+
+    def _ask_whether(self, item: Input, event: Event, permission: Permission) -> None:
+        """Ask by mail whether somebody who is now ``pending`` wants it."""
+        address = double_opt_in.address_to_ask(event)
+        pending = permission.consent is not None and permission.consent.proof == event.id
+        if address is None or not pending or item.stream != EVENTS or event.contact is None:
+            return
+        before: dt.datetime | None = None
+        for id_ in double_opt_in.message_ids(event.workspace, event.contact):
+            if id_ in self._new:
+                return
+            known = self.loaded.messages.get(id_)
+            if known is not None:
+                before = known.asked_at
+                continue
+            if before is not None and self.now - before < double_opt_in.BETWEEN:
+                return
+            locale = event.traits.get("locale")
+            name = StepId(double_opt_in.NAME)
+            ask = Send(
+                message=id_,
+                workspace=event.workspace,
+                contact=event.contact,
+                enrollment=EnrollmentId(name),
+                journey=name,
+                version=1,
+                step=name,
+                template=name,
+                address=address,
+                locale=locale if isinstance(locale, str) else None,
+                asked_at=self.now,
+                due_at=self.now,
+                deadline=self.now + double_opt_in.DEADLINE,
+                snapshot=Snapshot(),
+            )
+            self.send(item, ask)
+            return
 
 
 def _merged_into(event: Event) -> ContactId | None:

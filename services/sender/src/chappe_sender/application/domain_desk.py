@@ -161,9 +161,7 @@ def _same(domain: SenderDomain, key: DomainKey) -> DomainKey:
     return next(each for each in domain.keys if each.selector == key.selector)
 
 
-async def _route(
-    look: Look, way: Way, seen: Sequence[tuple[DomainKey, Finding]]
-) -> dict[str, Any]:
+async def _route(look: Look, way: Way, seen: Sequence[tuple[DomainKey, Finding]]) -> dict[str, Any]:
     if way.kind == "inbox":
         why = "the built-in inbox asks for nothing"
         names = ("SPF", "DKIM", "DMARC", "PTR", "MX")

@@ -9,7 +9,7 @@ what a crash leaves unknown is at most one message per open connection.
 import asyncio
 import datetime as dt
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -40,9 +40,12 @@ from chappe_sender.application.ports import (
     WayOut,
 )
 from chappe_sender.application.routing import ALL, Admission, Refusals
+from chappe_sender.domain.bounces import classify
+from chappe_sender.domain.breaker import Breaker
 from chappe_sender.domain.ending import Ending, Refusal, ending
 from chappe_sender.domain.message import State
-from chappe_sender.domain.outcome import Declined, InDoubt, Scope, Stage
+from chappe_sender.domain.outcome import Declined, InDoubt, Refused, Scope, Stage
+from chappe_sender.domain.suppressing import domain_of
 from chappe_sender.domain.template import MessageClass
 
 CLAIM_MAX = 64
@@ -91,6 +94,9 @@ class HandOver:
     lag: Lag
     evidence: Evidence | None = None
     day: BadDay | None = None
+    breaker: Breaker = field(default_factory=Breaker)
+    site: Callable[[str], str] = domain_of
+    """The MX site of an address, as far as it is known without asking."""
     lines: Lines = field(default_factory=Lines)
     _refusals: Refusals = field(default_factory=Refusals)
     _draining: bool = False
@@ -313,7 +319,9 @@ class HandOver:
                 continue  # its next owner finds it claimed and not begun
             ready = await self._ready(each)
             self._in_flight[each.message.id] = (each, monotonic())
-            if (why := self._blocked_by(ready)) is not None:
+            if (rest := self._breaks(ready)) is not None:
+                self._postpone(each, rest, "breaker")
+            elif (why := self._blocked_by(ready)) is not None:
                 self._postpone(each, BLOCKED_WAIT, "domain_check", why)
             elif self.lines:
                 self._route(ready)
@@ -353,6 +361,32 @@ class HandOver:
         made = Ending(State.SCHEDULED, "postponed", None, reason, detail, next_attempt_at=later)
         self._endings.append(Ended(claimed.message, claimed.epoch, made, claimed.address))
         self._to_note.set()
+
+    def _breaks(self, ready: Ready) -> dt.timedelta | None:
+        """How long marketing waits, where it was refused for what we are."""
+        claimed = ready.claimed
+        if not claimed.message.is_marketing or not self.breaker:
+            return None
+        site = self.site(claimed.address)
+        seconds = self.breaker.waits(self._domain(ready), site, monotonic())
+        return dt.timedelta(seconds=seconds) if seconds else None
+
+    def _saw(self, letter: Letter, verdict: Verdict, made: Ending) -> None:
+        """For the breaker: only verdicts, and only on marketing."""
+        if not letter.claimed.message.is_marketing:
+            return
+        if made.state is State.ACCEPTED:
+            bounce_class, code = None, ""
+        elif isinstance(verdict, Refused):
+            found = classify(f"{verdict.reply.code} {verdict.reply.enhanced} {verdict.reply.text}")
+            bounce_class, code = found.bounce_class, verdict.reply.enhanced or ""
+        else:
+            return
+        domain = letter.mail.sender.address.domain
+        site = self.site(letter.claimed.address)
+        opened = self.breaker.saw(domain, site, bounce_class, code, monotonic())
+        if opened is not None:
+            logger.error("Marketing waits: a breaker opened", reason=opened)
 
     def _blocked_by(self, ready: Ready) -> str | None:
         message = ready.claimed.message
@@ -452,7 +486,10 @@ class HandOver:
     def report(self, parcel: Parcel, verdict: Verdict) -> None:
         letter = _letter(parcel)
         self._carried.discard(letter.claimed.message.id)
-        self._conclude_with(letter.claimed, verdict, letter.subject)
+        ended = self._end(letter.claimed, verdict, letter.subject)
+        self._saw(letter, verdict, ended.ending)
+        self._endings.append(ended)
+        self._to_note.set()
 
     # -- the lines' work --------------------------------------------------------------------
 
@@ -470,6 +507,7 @@ class HandOver:
             made = _again(self.business.now(), "failed_over", str(verdict))
         else:
             made = self._end(claimed, verdict).ending
+            self._saw(letter, verdict, made)
         named = replace(made, data={**made.data, "provider": line.record.name})
         self._endings.append(
             Ended(claimed.message, claimed.epoch, named, claimed.address, letter.subject)

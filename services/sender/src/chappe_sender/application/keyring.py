@@ -2,7 +2,8 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
@@ -85,7 +86,7 @@ class Keyring:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def signer(
-        self, workspace: str, domain: str, preferred: str, signed_at: int, without: Set[bytes]
+        self, workspace: str, domain: str, preferred: str, signed_at: int, without: AbstractSet[bytes]
     ) -> Signer | None:
         """For mail from ``domain``; None where no key may sign it."""
         if not self._keys:
@@ -116,7 +117,7 @@ class Keyring:
         try:
             return domain.signing_keys()
         except KeyProblem as problem:
-            logger.error("A domain's keys cannot sign", domain=domain.name, reason=str(problem))
+            logger.exception("A domain's keys cannot sign", domain=domain.name, reason=str(problem))
             return []
 
     def changed(self) -> None:

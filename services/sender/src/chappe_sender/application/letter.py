@@ -9,12 +9,13 @@ from chappe.events import Snapshot
 from chappe.tokens import Tokens
 from chappe_sender.application.keyring import Keyring, Signing
 from chappe_sender.application.ports import Claimed, ContentError, Render
-from chappe_sender.domain import mime
+from chappe_sender.domain import double_opt_in, mime
 from chappe_sender.domain.addresses import Mailbox, parse_address
 from chappe_sender.domain.brand import Brand
 from chappe_sender.domain.ending import Refusal
 from chappe_sender.domain.envelope import Envelope
 from chappe_sender.domain.headers import HeaderError
+from chappe_sender.domain.samples import Coupon
 from chappe_sender.domain.template import TemplateVersion
 from chappe_sender.domain.tracking import Links
 
@@ -61,6 +62,8 @@ class Scribe:
         links = self._links(claimed)
         try:
             values = _values(claimed, brand)
+            if claimed.message.step == double_opt_in.NAME:
+                values["confirm_url"] = links.confirm(int(claimed.dated_at.timestamp()))
             content = self.render.render(version, claimed.locale, values, links)
             mail = mime.Mail(
                 message=claimed.message.id,
@@ -126,4 +129,5 @@ def _values(claimed: Claimed, brand: Brand) -> dict[str, Any]:
         "brand": brand.values(),
         "workspace": {"name": claimed.message.workspace},
         "now": claimed.asked_at.isoformat(),
+        "coupon": Coupon(claimed.coupon) if claimed.coupon is not None else None,
     }

@@ -7,7 +7,8 @@ wire.
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -87,7 +88,7 @@ class Lines:
     make: Callable[[ProviderRecord], LineLanes] = _no_lanes
     wall: Clock = field(default_factory=WallClock)
     business: Clock = field(default_factory=WallClock)
-    stopped: Callable[[], Set[str]] = frozenset[str]
+    stopped: Callable[[], AbstractSet[str]] = frozenset[str]
     """The ids of those that somebody stopped in an emergency."""
     _held: dict[str, _Held] = field(default_factory=dict)
     _going: list[_Held] = field(default_factory=list)

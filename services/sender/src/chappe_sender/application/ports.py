@@ -66,6 +66,7 @@ class Known:
     message: Message
     state: State
     committing: bool
+    asked_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,7 @@ class Claimed:
     asked_at: dt.datetime
     dated_at: dt.datetime
     snapshot: bytes
+    coupon: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,3 +404,17 @@ class TemplateShelf(Protocol):
     async def brand(self, workspace: WorkspaceId) -> Brand: ...
 
     async def save_brand(self, workspace: WorkspaceId, brand: Brand) -> None: ...
+
+
+class CouponShelf(Protocol):
+    """Coupon pools as people fill and read them."""
+
+    async def add(
+        self, workspace: WorkspaceId, pool: str, codes: Sequence[str], now: dt.datetime
+    ) -> int:
+        """How many of the codes are new."""
+        ...
+
+    async def listed(
+        self, workspace: WorkspaceId, after: str, limit: int
+    ) -> list[dict[str, Any]]: ...

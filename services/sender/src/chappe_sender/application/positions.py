@@ -1,4 +1,4 @@
-"""Do our positions fit the log? If not, one of the two was restored, and sending again would repeat.
+"""Do our positions fit the log? If not, one of them was restored, and sending would repeat.
 
 Ahead: a shard has read further than the log goes. Newer: the log holds what we published after
 the database's last word, so the ledger has forgotten mail that was sent.
@@ -48,7 +48,9 @@ async def misfit(
 
 
 async def _seen(broker: Broker, producer: str, incarnation: str) -> dict[int, int]:
-    """The highest of our sequence numbers at the end of the log. Decisions go to the writer's own partition of ``journal``, so its end tells."""
+    """The highest of our sequence numbers at the end of the log, by shard. Decisions go to the
+    writer's own partition of ``journal``, so its end tells.
+    """
     starts, ends = await broker.start_offsets(JOURNAL), await broker.end_offsets(JOURNAL)
     wanted = {
         p: max(starts.get(p, 0), end - TAIL) for p, end in ends.items() if end > starts.get(p, 0)

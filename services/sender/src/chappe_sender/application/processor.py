@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from chappe.clock import Clock
-from chappe.events import Send
+from chappe.events import Event, Send
 from chappe.events.streams import (
     EVENTS,
     EVENTS_BULK,
@@ -26,6 +26,7 @@ from chappe_sender.application.ports import (
     TemplateFacts,
     Wanted,
 )
+from chappe_sender.domain import double_opt_in
 
 
 class Shards(Protocol):
@@ -103,7 +104,8 @@ class SenderProcessor:
         for change in made[-1].holds:
             key = (change.shard, change.workspace, change.journey)
             (self._holds.add if change.held else self._holds.discard)(key)
-        if any(item.stream in (SENDS, SENDS_BULK) for item in batch.inputs):
+        asked = any(changes.asked for changes in made)
+        if asked or any(item.stream in (SENDS, SENDS_BULK) for item in batch.inputs):
             self.shards.wake()
         else:
             self.shards.advanced()
@@ -113,10 +115,17 @@ class SenderProcessor:
     ) -> dict[tuple[WorkspaceId, str], TemplateFacts | None]:
         templates: dict[tuple[WorkspaceId, str], TemplateFacts | None] = {}
         for _, what in found:
-            if not isinstance(what, Send) or (what.workspace, what.template) in templates:
+            match what:
+                case Send():
+                    key = (what.workspace, what.template)
+                case Event() if double_opt_in.address_to_ask(what) is not None:
+                    key = (what.workspace, double_opt_in.NAME)
+                case _:
+                    continue
+            if key in templates:
                 continue
-            version = await self.catalogue.version(what.workspace, what.template)
-            templates[what.workspace, what.template] = (
+            version = await self.catalogue.version(*key)
+            templates[key] = (
                 TemplateFacts(version.id, version.message_class, version.topic) if version else None
             )
         return templates

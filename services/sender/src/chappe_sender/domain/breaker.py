@@ -39,10 +39,12 @@ class Breaker:
     _sites: dict[tuple[str, str], _Site] = field(default_factory=dict)
     _domains: dict[str, float] = field(default_factory=dict)
 
+    def __bool__(self) -> bool:
+        """Whether anything was ever seen: nothing to ask otherwise."""
+        return bool(self._sites or self._domains)
+
     def waits(self, domain: str, site: str, now: float) -> float:
         """Seconds until marketing from ``domain`` may go to ``site`` again; 0: now."""
-        if not self._sites:
-            return 0.0
         known = self._sites.get((domain, site))
         until = max(known.until if known is not None else 0.0, self._domains.get(domain, 0.0))
         return max(0.0, until - now)
@@ -50,7 +52,7 @@ class Breaker:
     def saw(
         self, domain: str, site: str, bounce_class: BounceClass | None, code: str, now: float
     ) -> str | None:
-        """One marketing mail's verdict; ``bounce_class`` None: it was taken. Returns what opened."""
+        """One marketing mail's verdict; ``bounce_class`` None: taken. Returns what opened."""
         bad = bounce_class in OURS
         if bad and site in LARGE and code in DOMAIN_WIDE:
             self._domains[domain] = now + REST_SECONDS

@@ -7,7 +7,7 @@ seen at C speed; only other bodies are rewritten.
 import base64
 import hashlib
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Sequence, Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -91,7 +91,7 @@ def load(domain: str, selector: str, pem: bytes) -> Key:
 
 
 def signer(
-    keys: Sequence[Key], *, signed_at: int | None = None, without: Set[bytes] = frozenset()
+    keys: Sequence[Key], *, signed_at: int | None = None, without: AbstractSet[bytes] = frozenset()
 ) -> Signer:
     """What ``mime.build`` takes as ``sign``: header lines to put on top, one for each key.
 

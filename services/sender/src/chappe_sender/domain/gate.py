@@ -22,7 +22,9 @@ _IMAGE = re.compile(
     r"""<(img|mj-image|mj-carousel-image)\b((?:[^"'<>]|"[^"]*"|'[^']*'){0,2000})>""", re.IGNORECASE
 )
 _ALT = re.compile(r"\balt\s*=", re.IGNORECASE)
-_ADDRESS_IN = re.compile(r"""\b(href|src|background-url|background)\s*=\s*("[^"]*"|'[^']*')""", re.I)
+_ADDRESS_IN = re.compile(
+    r"""\b(href|src|background-url|background)\s*=\s*("[^"]*"|'[^']*')""", re.IGNORECASE
+)
 _LIQUID = "\x00"
 _BREAK = re.compile(r"[\r\n\x00-\x1f\x7f\u2028\u2029]")
 _POSTAL = re.compile(r"\{\{-?\s*brand\.(?:address|footer)\b")
@@ -117,4 +119,3 @@ def _marked(source: str) -> str:
 
 def _line(source: str, at: int) -> int:
     return source.count("\n", 0, at) + 1
-

@@ -10,7 +10,9 @@ LOOKUPS_MAX: Final = 10
 
 
 class SpfResult(StrEnum):
-    PASS = "pass"
+    """RFC 7208, 2.6."""
+
+    PASS = "pass"  # noqa: S105 - a result
     FAIL = "fail"
     SOFT_FAIL = "softfail"
     NEUTRAL = "neutral"
@@ -74,9 +76,7 @@ async def _terms(names: Asks, domain: str) -> list[str] | None:
 
 
 class _Walk:
-    def __init__(
-        self, names: Asks, address: ipaddress.IPv4Address | ipaddress.IPv6Address
-    ) -> None:
+    def __init__(self, names: Asks, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
         self._names = names
         self._address = address
         self._lookups = 0

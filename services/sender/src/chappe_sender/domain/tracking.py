@@ -6,6 +6,7 @@
 | ``click`` at ``/c`` | workspace, contact, message, link index, destination |
 | ``unsubscribe`` at ``/u`` | workspace, contact, address, message, topic or None |
 | ``preferences`` at ``/p`` | the same |
+| ``confirm`` at ``/p`` | workspace, contact, address, message, seconds when it was issued |
 """
 
 from dataclasses import dataclass
@@ -37,6 +38,11 @@ class Links:
 
     def preferences(self) -> str:
         return self._url("preferences", self._person())
+
+    def confirm(self, issued: int) -> str:
+        """Where a double opt-in is confirmed. ``issued``: seconds of the wall clock."""
+        payload: list[str | int | None] = [self.workspace, self.contact, self.address, self.message]
+        return f"{self.public_url}/p/{self.tokens.seal('confirm', [*payload, issued])}"
 
     def _person(self) -> list[str | int | None]:
         return [self.workspace, self.contact, self.address, self.message, self.topic]

@@ -2,9 +2,9 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Protocol, TypeAlias
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -17,12 +17,23 @@ from chappe.ids import WorkspaceId
 from chappe_sender.application.ports import MessageQuery, Reads, TemplateRow, TemplateShelf
 from chappe_sender.domain.addresses import parse_address, parse_mailbox
 from chappe_sender.domain.brand import Brand
-from chappe_sender.domain.sender_domain import FREEMAIL
 from chappe_sender.domain.message import State
+from chappe_sender.domain.sender_domain import FREEMAIL
 from chappe_sender.domain.template import FILE_BYTES_MAX, FILES_MAX, TemplateError, TemplateVersion
+from chappe_sender.domain.template import Problem as TemplateProblem
 
-Compile: TypeAlias = Callable[[str, Mapping[str, str]], TemplateVersion]
-"""Raises ``TemplateError``."""
+
+class Examined(Protocol):
+    """A version that may be published, and what is unwise about it."""
+
+    @property
+    def version(self) -> TemplateVersion: ...
+    @property
+    def warnings(self) -> list[TemplateProblem]: ...
+
+
+Compile: TypeAlias = Callable[[str, Mapping[str, str], Sequence[str]], Examined]
+"""From a name, files, and the hosts that links may lead to. Raises ``TemplateError``."""
 
 
 class Upload(BaseModel):
@@ -48,6 +59,12 @@ class Template(BaseModel):
     updated_at: dt.datetime | None = None
 
 
+class Published(Template):
+    """Also what is unwise about it."""
+
+    warnings: list[dict[str, str]]
+
+
 class FullTemplate(Template):
     """Also its files, and the ids of all versions, newest first."""
 
@@ -56,6 +73,7 @@ class FullTemplate(Template):
 
 
 Short = Annotated[str, Field(max_length=500)]
+HOST = r"^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$"
 Style = Annotated[str, Field(max_length=100, pattern=r"^[\w#(),.%' -]*$")]
 
 
@@ -74,6 +92,9 @@ class BrandKit(BaseModel):
     sender_domain: Short = ""
     colors: dict[str, Style] = Field(default_factory=dict, max_length=50)
     fonts: dict[str, Style] = Field(default_factory=dict, max_length=20)
+    hosts: list[Annotated[str, Field(max_length=253, pattern=HOST)]] = Field(
+        default_factory=list, max_length=50
+    )
 
 
 class Suppression(BaseModel):
@@ -112,22 +133,25 @@ def _templates(routes: APIRouter, api: Api, workspace_of: Any) -> None:
     @routes.post("/templates", status_code=201, response_model_exclude_none=True)
     async def upload(
         body: Upload, workspace: Annotated[WorkspaceId, Depends(workspace_of)]
-    ) -> Template:
+    ) -> Published:
         """Compile and store; the same files give the same version."""
         try:
-            version = await asyncio.to_thread(api.compile, body.name, body.files)
+            brand = await api.shelf.brand(workspace)
+            found = await asyncio.to_thread(api.compile, body.name, body.files, brand.hosts)
         except TemplateError as error:
             raise Problem(
                 422,
                 f"template {body.name!r} cannot be published; see errors",
                 errors=[FieldError(p.where, p.what) for p in error.problems],
             ) from None
+        version = found.version
         await api.shelf.publish(workspace, version, body.files)
-        return Template(
+        return Published(
             name=version.name,
             version=version.id,
             message_class=version.message_class,
             topic=version.topic,
+            warnings=[{"where": w.where, "what": w.what} for w in found.warnings],
         )
 
     @routes.get("/templates")

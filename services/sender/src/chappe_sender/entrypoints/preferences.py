@@ -4,6 +4,7 @@ The token says who; it came in a mail to that person. A change is a fact on ``ev
 change of a contact.
 """
 
+import datetime as dt
 import html
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,12 +18,14 @@ from fastapi.responses import HTMLResponse
 from chappe.broker import BrokerUnavailable
 from chappe.clock import Clock
 from chappe.events import ConsentState, Event, Identifier
-from chappe.ids import ContactId, EventId, NewId, WorkspaceId
+from chappe.ids import ContactId, EventId, NewId, WorkspaceId, derived
 from chappe.tokens import Tokens
 from chappe_sender.application.ports import Reads, TemplateShelf
+from chappe_sender.domain import double_opt_in
 from chappe_sender.domain.permission import Permission, hear
 
 BODY_OCTETS_MAX = 16_384
+AGENT_LETTERS_MAX = 500
 
 Publish: TypeAlias = Callable[[Event], Awaitable[None]]
 """Durable on return. Raises ``BrokerUnavailable``."""
@@ -41,6 +44,10 @@ _HEADERS = {
 _WORDS = {
     "en": {
         "title": "Your e-mail preferences",
+        "ask_title": "Confirm your subscription",
+        "ask": "Shall we send mail to $address?",
+        "confirm": "Yes, subscribe me",
+        "thanks": "Thank you: you are subscribed.",
         "for": "For $address.",
         "topics": "Receive mail about:",
         "save": "Save",
@@ -53,6 +60,10 @@ _WORDS = {
     },
     "fr": {
         "title": "Vos préférences e-mail",
+        "ask_title": "Confirmez votre inscription",
+        "ask": "Pouvons-nous écrire à $address ?",
+        "confirm": "Oui, je m'inscris",
+        "thanks": "Merci : votre inscription est confirmée.",
         "for": "Pour $address.",
         "topics": "Recevoir des e-mails sur :",
         "save": "Enregistrer",
@@ -96,6 +107,7 @@ class Preferences:
     reads: Reads
     publish: Publish
     clock: Clock
+    wall: Clock
     new_id: NewId
 
 
@@ -107,6 +119,8 @@ def router(page: Preferences) -> APIRouter:
         """Reading changes nothing: scanners follow every link."""
         words = _words(request)
         person = _person(page.tokens, token)
+        if person is None and (asked := _asked(page, token)) is not None:
+            return _answer(words, _question(words, asked), title="ask_title")
         if person is None:
             return _answer(words, _paragraph(words["unknown"]), 404)
         permission = await page.reads.permission(person.workspace, person.contact)
@@ -118,6 +132,8 @@ def router(page: Preferences) -> APIRouter:
         """Publish what changed; the page shows what will be."""
         words = _words(request)
         person = _person(page.tokens, token)
+        if person is None and (who := _asked(page, token)) is not None:
+            return await _confirm(page, words, request, who)
         if person is None:
             return _answer(words, _paragraph(words["unknown"]), 404)
         asked = parse_qs(await _body(request), max_num_fields=300)
@@ -133,6 +149,59 @@ def router(page: Preferences) -> APIRouter:
 
     _ = (show, save)
     return routes
+
+
+def _asked(page: Preferences, token: str) -> _Person | None:
+    """Who a double opt-in asked, for seven days."""
+    match page.tokens.open("confirm", token):
+        case [str(workspace), str(contact), str(address), str(message), int(issued)]:
+            until = dt.datetime.fromtimestamp(issued, dt.UTC) + double_opt_in.VALID
+            if page.wall.now() > until:
+                return None
+            return _Person(WorkspaceId(workspace), ContactId(contact), address, message)
+        case _:
+            return None
+
+
+def _question(words: dict[str, str], person: _Person) -> str:
+    text = Template(words["ask"]).substitute(address=person.address)
+    return _paragraph(text) + _post(_button("confirm", words["confirm"], main=True))
+
+
+async def _confirm(
+    page: Preferences, words: dict[str, str], request: Request, person: _Person
+) -> HTMLResponse:
+    """Only by POST. The event is the proof: who, which mail asked, when, and with what.
+
+    Its id derives from the mail, so that a second press says nothing new.
+    """
+    now = page.clock.now()
+    event = Event(
+        id=EventId(derived("ev_", "confirm", person.workspace, person.message or "")),
+        name="contact.consent_changed",
+        workspace=person.workspace,
+        source_event=double_opt_in.NAME,
+        occurred_at=now,
+        received_at=now,
+        contact=person.contact,
+        identifiers=(Identifier("email", person.address),),
+        traits={"consent": {"email": ConsentState.SUBSCRIBED.value}},
+        data={
+            "address": person.address,
+            "message": person.message,
+            "proof": {
+                "method": double_opt_in.NAME,
+                "confirmed_at": page.wall.now().isoformat(),
+                "user_agent": request.headers.get("user-agent", "")[:AGENT_LETTERS_MAX],
+            },
+        },
+    )
+    try:
+        await page.publish(event)
+    except BrokerUnavailable:
+        return _answer(words, _paragraph(words["busy"]), 503)
+    note = f'<p class="note" role="status">{html.escape(words["thanks"])}</p>'
+    return _answer(words, note, title="ask_title")
 
 
 async def _body(request: Request) -> str:
@@ -235,6 +304,8 @@ def _words(request: Request) -> dict[str, str]:
     return {"lang": lang, **_WORDS[lang]}
 
 
-def _answer(words: dict[str, str], body: str, status: int = 200) -> HTMLResponse:
-    page = _PAGE.substitute(lang=words["lang"], title=html.escape(words["title"]), body=body)
+def _answer(
+    words: dict[str, str], body: str, status: int = 200, *, title: str = "title"
+) -> HTMLResponse:
+    page = _PAGE.substitute(lang=words["lang"], title=html.escape(words[title]), body=body)
     return HTMLResponse(page, status, headers=_HEADERS)

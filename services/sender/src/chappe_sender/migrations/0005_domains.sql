@@ -78,3 +78,11 @@ CREATE TABLE {schema}.captured (
     content     bytea NOT NULL
 );
 CREATE INDEX captured_old ON {schema}.captured (captured_at);
+
+-- What all processes together may still give away in a window of time; leased in slices.
+CREATE TABLE {schema}.quota (
+    key    text NOT NULL,
+    period bigint NOT NULL,
+    used   int NOT NULL,
+    PRIMARY KEY (key, period)
+);

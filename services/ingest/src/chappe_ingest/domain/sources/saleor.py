@@ -37,6 +37,7 @@ SETUP: Final = (
     "Place a test order, then look at: chappe sources status {name}",
 )
 
+_WRAPPINGS: Final = ("data", "event")
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
@@ -64,6 +65,7 @@ def entity(body: bytes, headers: Headers) -> str | None:
     """The checkout, also of an order, else the object."""
     del headers
     seen: Any = facts.glance(body)
+    seen = facts.inside(seen, "data") or facts.inside(seen, "event") or seen
     seen = facts.inside(seen, 0) or facts.inside(seen, "payload") or seen
     nested = [facts.inside(seen, name) for name in ("order", "checkout", "user", "customer")]
     for about in (facts.inside(seen, "fulfillment", "order"), *nested, seen):
@@ -121,16 +123,25 @@ def _unwrapped(raw: RawRecord, warnings: list[str]) -> tuple[Reader, Reader]:
     if not isinstance(document, dict):
         raise Unreadable("neither a subscription's payload nor an array with one object")
     whole = Reader(cast("Json", document), warnings)
-    for wrapping in ("data", "event"):
+    for wrapping in _WRAPPINGS:
         if isinstance(whole.fields.get(wrapping), dict):
             whole = whole.nested(wrapping)
-    return whole, whole.nested("meta")
+    named = _named_after_event(whole)
+    return (whole.nested(named) if named else whole), whole.nested("meta")
+
+
+def _named_after_event(whole: Reader) -> str | None:
+    """A subscription by an event's own field, ``orderCreated``, gives that field alone."""
+    names = [name for name, value in whole.fields.items() if isinstance(value, dict)]
+    return names[0] if len(names) == 1 and _WORDS.sub("_", names[0]).lower() in _KNOWN else None
 
 
 def _topic(raw: RawRecord, whole: Reader) -> str:
     """Lower case with underscores: from the header, else from the payload's GraphQL type."""
     stated = raw.headers.get("saleor-event") or raw.headers.get("x-saleor-event")
-    return (stated or _WORDS.sub("_", whole.text("__typename") or "")).strip().lower()
+    field = whole.where.rstrip(".").rpartition(".")[2]
+    spoken = whole.text("__typename") or (field if field not in _WRAPPINGS else "")
+    return (stated or _WORDS.sub("_", spoken)).strip().lower()
 
 
 def _about(whole: Reader, topic: str) -> Reader:

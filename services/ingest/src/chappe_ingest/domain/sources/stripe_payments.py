@@ -103,6 +103,7 @@ def _session_data(delivery: Delivery, order: str | None) -> Json:
         | some(
             order_id=order,
             discount=amount(totals, "amount_discount", currency),
+            discount_codes=_codes(body) or None,
             shipping=amount(totals, "amount_shipping", currency),
             tax=amount(totals, "amount_tax", currency),
             client_reference_id=body.id("client_reference_id"),
@@ -112,6 +113,12 @@ def _session_data(delivery: Delivery, order: str | None) -> Json:
         )
         | metadata(delivery, body)
     )
+
+
+def _codes(body: Reader) -> list[str]:
+    """Known only where the promotion code was expanded: else Stripe says its id."""
+    codes = (expanded(each, "promotion_code").text("code") for each in body.rows("discounts"))
+    return [code for code in codes if code is not None]
 
 
 def _session_items(body: Reader, currency: str | None) -> list[Json]:

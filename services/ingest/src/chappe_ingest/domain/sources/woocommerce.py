@@ -22,6 +22,7 @@ from chappe_ingest.domain import verify as checks
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.normalised import Normalised, Normaliser
 from chappe_ingest.domain.reading import Json, Reader, Unreadable, clean_text, parse
+from chappe_ingest.domain.sources import facts
 from chappe_ingest.domain.sources import woocommerce_cartflows as cartflows
 from chappe_ingest.domain.sources import woocommerce_legacy as legacy
 from chappe_ingest.domain.sources import woocommerce_shop as shop
@@ -234,6 +235,8 @@ class _Entity(msgspec.Struct):
     customer_id: Any = None
     billing: Any = None
     id: Any = None
+    order: Any = None
+    customer: Any = None
 
 
 _entity = msgspec.json.Decoder(_Entity)
@@ -253,7 +256,8 @@ def entity(body: bytes, headers: checks.Headers) -> str | None:
     billing: Any = seen.billing
     address = cast("Json", billing).get("email") if isinstance(billing, dict) else None
     about = () if topic.startswith("customer.") else (seen.customer_id, address)
-    for each in (*about, seen.id):
+    inner = (facts.inside(thing, "id") for thing in (seen.order, seen.customer))
+    for each in (*about, seen.id, *inner):
         if isinstance(each, str | int) and not isinstance(each, bool) and each not in ("", 0):
             return str(each).lower()[: ids.VALUE_MAX_CHARS]
     return None

@@ -71,7 +71,7 @@ class Connection:
         implicit = route.security is Security.IMPLICIT
         try:
             wire = await connect(
-                route.host,
+                route.connect_to or route.host,
                 route.port,
                 route.timeouts.connect,
                 route.tls if implicit else None,

@@ -83,6 +83,8 @@ class Route:
     source: str | None = None
     """The address to send from."""
     pins: tuple[Pin, ...] = ()
+    connect_to: str | None = None
+    """The address of ``host`` to use; None: whatever the system finds."""
 
     @cached_property
     def tls(self) -> ssl.SSLContext:

@@ -135,10 +135,7 @@ class Lane:
         return connection
 
     def _following(self, connection: Connection) -> Parcel | None:
-        full = (
-            self._messages_max is not None
-            and connection.handed_over + 1 >= self._messages_max
-        )
+        full = self._messages_max is not None and connection.handed_over + 1 >= self._messages_max
         if full or not connection.features.pipelining:
             return None
         return self._work.take_now()
@@ -149,8 +146,7 @@ class Lane:
         opened = self._open
         too_old = monotonic() - opened.since > REUSE_SECONDS and not opened.connection.announced
         full = self._messages_max is not None and (
-            opened.connection.handed_over >= self._messages_max
-            and not opened.connection.announced
+            opened.connection.handed_over >= self._messages_max and not opened.connection.announced
         )
         if not opened.connection.alive or too_old or full:
             self._close()

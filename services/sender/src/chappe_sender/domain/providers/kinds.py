@@ -4,6 +4,7 @@ From the vendors' own API references; where two of them disagree, the more caref
 """
 
 import datetime as dt
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -201,7 +202,7 @@ _COMMON: Final = ("in_flight", "rate", "in_doubt_max")
 FORMS: Final[Mapping[Kind, Form]] = MappingProxyType(
     {
         Kind.SMTP: Form(("url",), (), ()),
-        Kind.DIRECT: Form((), (), ()),
+        Kind.DIRECT: Form((), ("ehlo_name",), ("source_ips", "per_day", "ipv6", "in_doubt_max")),
         Kind.SES: Form(
             ("access_key", "secret_key"), ("region",), ("configuration_set", *_COMMON)
         ),
@@ -275,6 +276,13 @@ def _wrong(able: Capabilities, name: str, value: str) -> str | None:
             return _number(value, 1, able.batch_max)
         case "in_flight":
             return _number(value, 1, IN_FLIGHT_MAX)
+        case "per_day":
+            return _number(value, 1, 100_000_000)
+        case "ipv6":
+            return None if value in {"on", "off"} else "is on or off"
+        case "source_ips":
+            given = value.replace(",", " ").split()
+            return None if all(map(_is_address, given)) else "is addresses"
         case "in_doubt_max":
             return _number(value, 1, 1_000)
         case "rate":
@@ -286,6 +294,14 @@ def _wrong(able: Capabilities, name: str, value: str) -> str | None:
             return None if plain.isascii() and plain.isalnum() else "is a domain's name"
         case _:
             return None
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(value: str, low: float, high: float) -> str | None:
