@@ -7,6 +7,7 @@ measured beside the wall: on a machine that does something else too, only CPU sa
 import asyncio
 import datetime as dt
 import time
+from contextlib import AbstractAsyncContextManager
 from itertools import count, pairwise
 from typing import Any
 
@@ -14,20 +15,17 @@ import asyncpg
 from apart import database
 from engine_world import (
     PARTITIONS,
+    WAITING,
     Cost,
     Engine,
     Sink,
-    contact_of,
     engine,
-    event,
     mixed,
     other,
-    postgres_cpu,
     publish,
     published,
     resident_mb,
     seed,
-    WAITING,
 )
 from harness import percentile, result
 
@@ -69,7 +67,7 @@ class Bench:
             "shards": PARTITIONS,
         }
 
-    def running(self) -> Any:
+    def running(self) -> AbstractAsyncContextManager[Engine]:
         return engine(self.pool, self.clock, self.broker)
 
     def some(self, amount: int) -> list[Any]:

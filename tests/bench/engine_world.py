@@ -208,9 +208,7 @@ class Engine:
 
 
 @asynccontextmanager
-async def engine(
-    pool: asyncpg.Pool, clock: BusinessClock, broker: Sink
-) -> AsyncGenerator[Engine]:
+async def engine(pool: asyncpg.Pool, clock: BusinessClock, broker: Sink) -> AsyncGenerator[Engine]:
     """Claim every shard; the log is in memory, so that its cost is not in the figures."""
     seen = Seen()
 

@@ -23,7 +23,7 @@ BODY_BYTES = 20_000
 
 
 def _order() -> bytes:
-    line = {
+    line: dict[str, Any] = {
         "id": 1, "product_id": 2, "variant_id": 3, "title": "A bar of soap", "quantity": 1,
         "price": "4.90", "sku": "SOAP-1", "vendor": "Quay", "properties": [], "tax_lines": [],
     }  # fmt: skip

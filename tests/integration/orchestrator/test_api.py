@@ -72,7 +72,7 @@ async def test_validate_says_everything_and_stores_nothing(place: Place) -> None
     assert answer.json()["valid"] is False
     assert answer.json()["errors"][0]["what"] == "no template is called 'thanks'"
     answer = await place.http.post("/api/v1/journeys/validate", json={"files": {"j.yaml": YAML}})
-    assert answer.json() == {"valid": True, "journeys": ["thanks"], "errors": []}
+    assert answer.json() == {"valid": True, "journeys": ["thanks"], "errors": [], "warnings": []}
 
 
 async def test_a_definition_may_come_as_json(place: Place) -> None:

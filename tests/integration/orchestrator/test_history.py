@@ -1,6 +1,7 @@
 """The events kept of a contact: they move with it, and they end."""
 
 import datetime as dt
+from typing import Any
 
 import asyncpg
 import pytest
@@ -21,7 +22,11 @@ schema: 1
 journey: loyal
 trigger: {event: page.viewed}
 entry:
-  filter: {did: order.placed, times: {at_least: 2}, since: 300d, where: {event.total: {at_least: 40 EUR}}}
+  filter:
+    did: order.placed
+    times: {at_least: 2}
+    since: 300d
+    where: {event.total: {at_least: 40 EUR}}
 steps:
   - wait: 1d
 """
@@ -61,7 +66,10 @@ async def test_what_the_old_contact_bought_is_the_new_ones_past(
     pool: asyncpg.Pool, clock: HandClock
 ) -> None:
     async with Place.opened(pool, clock) as place:
-        body = {"journeys": [{"file": "loyal.yaml", "yaml": LOYAL}], "templates": {}}
+        body: dict[str, Any] = {
+            "journeys": [{"file": "loyal.yaml", "yaml": LOYAL}],
+            "templates": {},
+        }
         answer = await place.http.post("/api/v1/journeys/publish", json=body)
         assert answer.status_code == 200, answer.text
         await place.hear("order.placed", OLD, ORDER)

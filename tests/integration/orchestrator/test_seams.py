@@ -30,7 +30,7 @@ steps:
 SILENT = """
 schema: 1
 journey: silent
-trigger: [{inactivity: {after: 3d}}]
+trigger: [{inactive: {event: custom.a, for: 3d}}]
 steps: [{send: {template: b}}]
 """
 ASKED = """
@@ -111,7 +111,7 @@ async def test_a_merge_takes_the_watch_and_the_reserved_place_along(
 ) -> None:
     cap = {"caps": [{"most": 1, "within": "5d"}]}
     async with Place.opened(pool, clock) as place:
-        set_ = await place.http.put("/api/v1/settings/journeys", json=cap)
+        set_ = await place.http.put("/api/v1/journeys/settings", json=cap)
         assert set_.status_code == 200, set_.text
         await publish(place, CALLING, SILENT)
         await place.hear("custom.a", OLD)

@@ -19,7 +19,8 @@ async def test_a_template_is_published_listed_and_shown(
         assert answer.status_code == 201
         version = answer.json()["version"]
         assert answer.json() == {
-            "name": "cart", "version": version, "class": "marketing", "topic": "offers", "warnings": answer.json()["warnings"],
+            "name": "cart", "version": version, "class": "marketing", "topic": "offers",
+            "warnings": answer.json()["warnings"],
         }  # fmt: skip
         first = (await place.http.get("/api/v1/templates?limit=1")).json()
         rest = (await place.http.get(f"/api/v1/templates?cursor={first['next']}")).json()

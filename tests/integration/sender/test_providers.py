@@ -406,7 +406,7 @@ async def test_what_is_missing_or_wrong_is_said_at_once(
         assert "no option" in await refused(
             kind="sendgrid", secrets={"api_key": "k"}, options={"base_url": "http://10.0.0.1"}
         )
-        assert "direct" in await refused(kind="direct")
+        assert "ehlo_name" in await refused(kind="direct")
         assert "url" in await refused(kind="smtp", secrets={"url": "http://x"})
 
 

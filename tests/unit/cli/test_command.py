@@ -115,7 +115,7 @@ def test_a_journey_is_checked_without_a_server(
 ) -> None:
     (tmp_path / "journey.yaml").write_text(JOURNEY)
     assert run(["journeys", "validate", str(tmp_path), "--json"]) == 0
-    assert json.loads(_out(capsys)) == {"valid": True, "journeys": ["hello"]}
+    assert json.loads(_out(capsys)) == {"valid": True, "journeys": ["hello"], "warnings": []}
 
 
 def test_a_mistake_in_a_journey_is_two_with_its_place(

@@ -60,6 +60,7 @@ OWNERS = {
         "/api/v1/messages",
         "/api/v1/messages/m_1",
         "/api/v1/suppressions",
+        "/api/v1/coupons",
         "/api/v1/suppressions/import",
         "/api/v1/domains",
         "/api/v1/providers",

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from chappe.journey import Check, Condition, check
+from chappe.journey.predicates import Answer, Query
 
 _parse: TypeAdapter[Any] = TypeAdapter(Condition)
 
@@ -22,12 +24,33 @@ class Facts:
     entry: Mapping[str, Any] = field(default_factory=dict[str, Any])
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     consents: Mapping[str, str] = field(default_factory=dict[str, str])
+    now: dt.datetime = dt.datetime(2026, 11, 22, tzinfo=dt.UTC)
+    zone: dt.tzinfo = dt.UTC
+    score: float = 0.0
 
     def times(self, event: str, since: dt.timedelta | Literal["entry"] | None) -> int:
         return self.counts.get(event if since is None else f"{event} since {since}", 0)
 
     def consent(self, channel: str) -> str:
         return self.consents.get(channel, "unknown")
+
+    def occasion(self, event: str, which: Literal["first", "last"]) -> dt.datetime | None:
+        return None
+
+    def spent(self, event: str, currency: str, how: Literal["sum", "max"]) -> Decimal | None:
+        return None
+
+    def engaged(self, how: Literal["opened", "clicked"], of_last: int) -> int:
+        return 0
+
+    def topic(self, name: str) -> str:
+        return "subscribed"
+
+    def segment(self, name: str) -> bool:
+        return False
+
+    def past(self, query: Query) -> Answer:
+        raise AssertionError("nothing here asks the history")
 
 
 def condition(written: Any) -> Check:

@@ -3,8 +3,10 @@
 import datetime as dt
 from typing import Any
 
+import msgspec
 import pytest
 
+from chappe.events import Send
 from tests.unit.orchestrator.world import World, small
 
 GO = "{event: custom.go}"
@@ -176,3 +178,23 @@ def test_nothing_is_quiet_or_capped_until_somebody_says_so() -> None:
     world.at("2026-11-23T03:00:00+01:00")
     world.hear("custom.go", {"k": "1"})
     assert world.mails == ["a", "b"]
+
+
+def test_a_marketing_mail_carries_its_quiet_hours_to_the_hand_over() -> None:
+    world = met("[{send: {template: a, if_quiet: skip}}]", **NIGHT)
+    world.hear("custom.go", {"k": "1"})
+    said = world.sends[0].quiet
+    assert said is not None
+    assert (said.zone, said.skip) == ("Europe/Paris", True)
+    assert (said.begin, said.end) == (dt.time(21), dt.time(8))
+    receipt = met("[{send: {template: a}}]", KEYED, marketing=False, **NIGHT)
+    for world in (receipt, met("[{send: {template: a}}]")):
+        world.hear("custom.go", {"k": "1"})
+        assert world.sends[0].quiet is None
+
+
+def test_a_command_from_before_there_were_quiet_hours_is_read() -> None:
+    world = met("[{send: {template: a}}]")
+    world.hear("custom.go", {"k": "1"})
+    old = {k: v for k, v in msgspec.to_builtins(world.sends[0]).items() if k != "quiet"}
+    assert msgspec.json.decode(msgspec.json.encode(old), type=Send) == world.sends[0]

@@ -63,7 +63,7 @@ STEPS = "[{send: {template: one}}, {wait: P1D}, {send: {template: two}}]"
 
 def inside(*, hours: float, mails: int = 1) -> tuple[World, Enrollment]:
     """A world whose contact entered so long ago, and its run as another contact had it."""
-    world = World(small(GO, STEPS, "entry: {frequency: never}"))
+    world = World(small(GO, STEPS, "entry: {again: never}"))
     world.meet()
     mine = world.now
     world.now = mine - dt.timedelta(hours=hours)

@@ -1,38 +1,26 @@
 """The timers in memory: what is due, in order, without holding the whole table."""
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 from chappe.ids import EnrollmentId
-from chappe.shards import Batch
-from chappe_orchestrator.application.ports import Changes, Loaded, Wakeup, Who
+from chappe_orchestrator.application.ports import Wakeup, Who
 from chappe_orchestrator.application.timers import IN_MEMORY_MAX, TimerQueue
-from chappe_orchestrator.domain import Key, Timer
+from chappe_orchestrator.domain import Timer
 from tests.unit.orchestrator.world import NINE, ZOE
 
 ME = Who(0, ZOE)
 
 
 class Table:
-    """The timer table of shard 0; the rest of the store has nothing."""
+    """The timer table of shard 0."""
 
     def __init__(self, *timers: Timer) -> None:
         self.rows = set(timers)
 
-    async def load(
-        self, contacts: Sequence[Who], keys: Collection[tuple[Who, Key]], now: dt.datetime
-    ) -> Loaded:
-        return Loaded(generation=0)
-
-    async def commit(self, batch: Batch, changes: Changes) -> None:
-        pass
-
     async def timers(self, after: Mapping[int, dt.datetime], limit: int) -> dict[int, list[Wakeup]]:
         due = sorted(timer for timer in self.rows if timer.due_at >= after[0])
         return {0: [Wakeup(timer, ZOE) for timer in due[:limit]]}
-
-    async def resumable(self, shards: Iterable[int]) -> list[tuple[Who, Timer]]:
-        return []
 
 
 def timer(n: int, minutes: int = 0, token: int = 1) -> Timer:

@@ -157,4 +157,4 @@ def test_the_lines_of_a_cart_are_drawn_escaped_and_with_links_of_ours() -> None:
     assert "€1,234.50" in shown.html
     assert "javascript" not in shown.html
     assert "https://t.example/c/" in shown.html
-    assert "- <Mug> (× 2)" in shown.text
+    assert "- <Mug> (\N{MULTIPLICATION SIGN} 2)" in shown.text

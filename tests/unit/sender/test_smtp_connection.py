@@ -1,5 +1,8 @@
 """The SMTP client knows how far it got, and so whether a message may have been accepted."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from chappe_sender.adapters.smtp import Connection, Route, Security, Timeouts
@@ -12,8 +15,8 @@ QUICK = Timeouts(
 )
 
 
-def route(server: ScriptedServer, security: Security = Security.NONE, **more: str) -> Route:
-    return Route("127.0.0.1", server.port, security=security, timeouts=QUICK, **more)
+def route(server: ScriptedServer, security: Security = Security.NONE, **more: Any) -> Route:
+    return replace(Route("127.0.0.1", server.port, security=security, timeouts=QUICK), **more)
 
 
 def mail(number: int = 1, content: bytes = b"Subject: hello\r\n\r\nhello\r\n") -> Envelope:

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import dataclass, field
 
 from chappe_sender.adapters.smtp import Route, Security, SmtpWayOut, Timeouts
-from chappe_sender.application.ports import Parcel
+from chappe_sender.application.ports import Parcel, Verdict
 from chappe_sender.domain.envelope import Envelope
-from chappe_sender.domain.outcome import HandOverError, InDoubt, NotSent, Refused, Reply
+from chappe_sender.domain.outcome import InDoubt, NotSent, Refused, Reply
 from tests.unit.sender.scripted_smtp import CUT, Script, ScriptedServer, scripted
 
 QUICK = Timeouts(connect=2, greeting=1, mail=1, rcpt=1, data=1, block=1, verdict=1, quit=0.2)
@@ -29,7 +29,7 @@ class Desk:
 
     letters: list[Letter]
     forbidden: set[str] = field(default_factory=set)
-    verdicts: dict[str, Reply | HandOverError] = field(default_factory=dict)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -52,7 +52,7 @@ class Desk:
             return False
         return True
 
-    def report(self, parcel: Parcel, verdict: Reply | HandOverError) -> None:
+    def report(self, parcel: Parcel, verdict: Verdict) -> None:
         assert isinstance(parcel, Letter)
         assert parcel.name not in self.verdicts
         self.order.append(f"report {parcel.name}")

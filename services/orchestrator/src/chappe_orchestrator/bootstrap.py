@@ -2,8 +2,9 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping
 from contextlib import aclosing, asynccontextmanager
+from typing import Any
 
 import asyncpg
 import httpx
@@ -65,11 +66,21 @@ async def migrate(pool: asyncpg.Pool) -> list[str]:
     )
 
 
+async def _beside(first: Coroutine[Any, Any, None], *others: Coroutine[Any, Any, None]) -> None:
+    """Run all of them until the first has ended."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(one) for one in others]
+        await first
+        for task in running:
+            task.cancel()
+
+
 @asynccontextmanager
-async def orchestrator(context: Context) -> AsyncGenerator[Service]:
+async def orchestrator(
+    context: Context,
+) -> AsyncGenerator[Service]:
     """The role that keeps each contact's place in each journey."""
     definitions = PostgresDefinitions(context.pool)
-    history = PostgresHistory(context.pool)
     people = PostgresPeople(context.pool)
 
     def positions(shard: int) -> Mapping[Stream, int]:
@@ -79,7 +90,7 @@ async def orchestrator(context: Context) -> AsyncGenerator[Service]:
     processor = Journeying(
         store=PostgresStore(context.pool),
         library=Library(definitions),
-        history=history,
+        history=PostgresHistory(context.pool),
         partitions=context.broker.partitions,
         positions=positions,
         outages=Outages(
@@ -123,18 +134,12 @@ async def orchestrator(context: Context) -> AsyncGenerator[Service]:
 
     async def run() -> None:
         """The shards, with the watch beside them; ends when the shards were let go."""
-        async with asyncio.TaskGroup() as tasks:
-            watch = tasks.create_task(processor.watch(runner.wake))
-            calls = tasks.create_task(maker.run())
-            moves = tasks.create_task(mover.run())
-            forgets = tasks.create_task(
-                forget_for_ever(history, context.business, lambda: 0 in runner.owned)
-            )
-            await runner.run()
-            watch.cancel()
-            calls.cancel()
-            moves.cancel()
-            forgets.cancel()
+        forgetting = forget_for_ever(
+            PostgresHistory(context.pool), context.business, lambda: 0 in runner.owned
+        )
+        await _beside(
+            runner.run(), processor.watch(runner.wake), maker.run(), mover.run(), forgetting
+        )
 
     async def busy() -> str | None:
         if not processor.has_loaded(runner.owned):

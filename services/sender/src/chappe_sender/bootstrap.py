@@ -71,6 +71,7 @@ from chappe_sender.entrypoints import (
     domains_api,
     export,
     feedback_api,
+    notices_api,
     preferences,
     preview_api,
     providers_api,
@@ -202,6 +203,16 @@ async def sender(  # noqa: PLR0915 - where everything meets
         coupons_api.router(
             coupons_api.CouponsApi(
                 admin_token=context.admin_token, shelf=ledger.coupons, clock=context.business
+            )
+        )
+    )
+    app.include_router(
+        notices_api.router(
+            notices_api.NoticesApi(
+                admin_token=context.admin_token,
+                reads=PostgresReads(context.pool),
+                broker=context.broker,
+                clock=context.business,
             )
         )
     )

@@ -30,10 +30,12 @@ def list_(*, as_json: show.Json = False) -> None:
 def validate(path: Place, *, as_json: show.Json = False) -> None:
     """Check journeys, by file:line:col; needs no server."""
     from chappe.journey import JourneyInvalidError, read_journey
+    from chappe.journey.notes import notes_on
 
     folders = _folders(path)
     errors: list[dict[str, str]] = []
     names: list[str] = []
+    warnings: list[str] = []
     for folder in folders:
         try:
             journey = read_journey(
@@ -43,9 +45,11 @@ def validate(path: Place, *, as_json: show.Json = False) -> None:
             errors += [{"where": each.where, "what": each.what} for each in error.complaints]
         else:
             names.append(journey.journey)
+            warnings += [f"{journey.journey}: {note}" for note in notes_on(journey)]
     if errors:
         raise Failure("the journeys cannot be accepted; see errors", errors=errors)
-    show.document({"valid": True, "journeys": names}, as_json=as_json)
+    found = {"valid": True, "journeys": names, "warnings": warnings}
+    show.document(found, as_json=as_json)
 
 
 @app.command(epilog="Example:  chappe journeys apply my-journeys")

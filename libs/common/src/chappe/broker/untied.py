@@ -81,7 +81,9 @@ class UntiedBroker:
                 await self._tie()
             except BrokerError as error:
                 if str(error) != str(self._why):
-                    logger.warning("The log cannot be used yet; the spool takes over", why=str(error))
+                    logger.warning(
+                        "The log cannot be used yet; the spool takes over", why=str(error)
+                    )
                 self._why = error
                 await asyncio.sleep(AGAIN_SECONDS)
             else:

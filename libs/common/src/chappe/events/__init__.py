@@ -1,6 +1,6 @@
 """What travels on the streams: events (facts), commands, raw deliveries, journal entries."""
 
-from chappe.events.commands import Cancel, Command, Hold, Release, Send, Snapshot
+from chappe.events.commands import Cancel, Command, Hold, QuietTime, Release, Send, Snapshot
 from chappe.events.consent import (
     API_SOURCE,
     IMPORTED,
@@ -63,6 +63,7 @@ __all__ = [
     "Identifier",
     "JournalBatch",
     "ObjectRef",
+    "QuietTime",
     "RawDelivery",
     "RawEngagement",
     "RawRecord",

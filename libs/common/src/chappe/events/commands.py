@@ -16,13 +16,27 @@ class Snapshot(msgspec.Struct, frozen=True):
     entry: dict[str, Any] = {}
 
 
+class QuietTime(msgspec.Struct, frozen=True, kw_only=True):
+    """No marketing between these times of ``zone``'s clock, nor on these ``days`` (Monday is 0).
+
+    ``skip``: a message that meets them is dropped; otherwise it waits until they are over.
+    """
+
+    zone: str
+    begin: dt.time
+    end: dt.time
+    days: tuple[int, ...] = ()
+    skip: bool = False
+
+
 class Send(msgspec.Struct, frozen=True, kw_only=True, tag="send", tag_field="command"):
     """Ask for one message; asking twice for one ``message`` is asking once.
 
     ``needs`` are the asking shard's next offsets in ``events`` and ``events.bulk``: the sender
     hands nothing over before its own shard has read that far. ``due_at`` is when the step was due,
     ``deadline`` when the message stops making sense. ``overtakes`` are earlier marketing messages
-    of the same enrollment that must not go out after this one is asked.
+    of the same enrollment that must not go out after this one is asked. ``quiet`` is looked at on
+    every attempt; waiting for its end does not count against the deadline.
     """
 
     message: MessageId
@@ -43,6 +57,7 @@ class Send(msgspec.Struct, frozen=True, kw_only=True, tag="send", tag_field="com
     snapshot: Snapshot = Snapshot()
     overtakes: tuple[MessageId, ...] = ()
     test: bool = False
+    quiet: QuietTime | None = None
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True, tag="cancel", tag_field="command"):

@@ -17,7 +17,6 @@ from chappe.journey.definition import Journey, Location
 from chappe.journey.ids import with_ids
 from chappe.journey.names import EVENT_NAMES
 from chappe.journey.problems import Problem, did_you_mean, problems_in
-from chappe.journey.texts import problems_in_texts
 from chappe.journey.rules import (
     EXIT_KINDS,
     Cooldown,
@@ -40,6 +39,7 @@ from chappe.journey.steps import (
     WebhookWhat,
     When,
 )
+from chappe.journey.texts import problems_in_texts
 from chappe.journey.triggers import (
     TRIGGER_KINDS,
     JourneyChange,

@@ -67,11 +67,15 @@ class Relay:
         self._count(-len(self._rows.pop(shard, ())))
 
     def push(self, rows: Sequence[OutboxRow]) -> None:
-        """Queue rows that were just committed, in seq order per shard."""
-        for row in rows:
+        """Queue rows that were just committed, in seq order per shard.
+
+        A shard may have been lost while its commit was on the way: its next owner finds them.
+        """
+        ours = [row for row in rows if row.shard in self._rows]
+        for row in ours:
             self._rows[row.shard].append(row)
-        self._count(len(rows))
-        if rows:
+        self._count(len(ours))
+        if ours:
             self._work.set()
 
     def published(self, shard: int) -> int:

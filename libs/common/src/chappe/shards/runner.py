@@ -202,7 +202,7 @@ class ShardRunner:
         try:
             before = self._clock.now() - KEEP
             while await self._store.forget_dead_letters(before, FORGET_ROWS_MAX):
-                await asyncio.sleep(0)
+                pass
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             logger.warning("Old dead letters were not dropped", error=repr(error))
 

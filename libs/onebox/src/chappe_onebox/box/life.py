@@ -14,6 +14,8 @@ from chappe.service import Service
 from chappe_onebox.box.web import WebServer
 
 STOP_SECONDS_MAX = 20.0
+GC_OBJECTS = 100_000
+"""New objects between two collections of the youngest; Python's own is 700."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 logger = structlog.get_logger(__name__)
@@ -97,9 +99,14 @@ async def live(
 
 
 def _settle_memory() -> None:
-    """What is alive now stays: collections need not look at it again."""
+    """What is alive now stays: collections need not look at it again, and come more seldom.
+
+    A batch makes thousands of objects that die with it; looking for cycles among them costs a
+    fifth of the time, and finds none.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(GC_OBJECTS, *gc.get_threshold()[1:])
 
 
 async def wait_until_good(

@@ -39,7 +39,7 @@ def problem_with(text: str) -> str | None:
         used = environment().from_string(text).analyze().filters
     except LiquidError as error:
         return str(error).partition("\n")[0]
-    except Exception as error:
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         # A parser that stumbles over a text at publication would stumble at the step as well.
         return f"{type(error).__name__}: {error}"
     unknown = sorted(name for name in used if name not in FILTERS)

@@ -3,16 +3,25 @@
 import datetime as dt
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from chappe.clock import UTC
 from chappe.ids import ContactId
-from chappe_orchestrator.application.ports import Store, Wakeup, Who
+from chappe_orchestrator.application.ports import Wakeup, Who
 from chappe_orchestrator.domain import Timer
 
 IN_MEMORY_MAX = 1_000
 """Timers of one shard read ahead; twice as many are kept before the latest are let go."""
 
 LONG_AGO = dt.datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class TimerTable(Protocol):
+    """The part of the store that the queue reads."""
+
+    async def timers(self, after: Mapping[int, dt.datetime], limit: int) -> dict[int, list[Wakeup]]:
+        """The earliest timers of each shard, due at or after the instant given for it."""
+        ...
 
 
 class _ShardTimers:
@@ -75,7 +84,7 @@ class _ShardTimers:
 class TimerQueue:
     """Knows what is due next. Changes only after the commit that made them true."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: TimerTable) -> None:
         self._store = store
         self._shards: dict[int, _ShardTimers] = {}
 

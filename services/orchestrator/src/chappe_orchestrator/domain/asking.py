@@ -9,7 +9,7 @@ import msgspec
 from chappe.events import Send, Snapshot
 from chappe.ids import MessageId, derived
 from chappe.journey import Pinned, Program, SendNode, as_list, as_mapping
-from chappe_orchestrator.domain.cadence import capped_until, quiet_until, reserve
+from chappe_orchestrator.domain.cadence import capped_until, quiet_time, quiet_until, reserve
 from chappe_orchestrator.domain.lots import lot
 from chappe_orchestrator.domain.place import Place
 from chappe_orchestrator.domain.run import Run
@@ -104,6 +104,9 @@ def _command(
         snapshot=snapshot_of(run, enrollment),
         overtakes=_overtaken(enrollment, pinned),
         test=enrollment.test,
+        quiet=quiet_time(run, program, enrollment, skip=node.if_quiet != "postpone")
+        if pinned.marketing
+        else None,
     )
 
 

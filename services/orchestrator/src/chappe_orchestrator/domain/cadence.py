@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from chappe.events import Event
+from chappe.events import Event, QuietTime
 from chappe.ids import MessageId
 from chappe.journey import CapOn, Pinned, Program, Quiet
 from chappe_orchestrator.domain.run import Run
@@ -15,11 +15,30 @@ RELEASES = frozenset({"email.skipped", "email.cancelled", "email.failed"})
 
 def quiet_until(run: Run, program: Program, enrollment: Enrollment) -> dt.datetime | None:
     """The end of the quiet hours that hold now; None when they do not."""
+    quiet = _quiet(run, program)
+    return quiet.over(run.now, zone_of(run, enrollment.source)) if quiet is not None else None
+
+
+def quiet_time(
+    run: Run, program: Program, enrollment: Enrollment, *, skip: bool
+) -> QuietTime | None:
+    """The quiet hours, for whoever hands a message over later."""
+    quiet = _quiet(run, program)
+    if quiet is None:
+        return None
+    return QuietTime(
+        zone=zone_of(run, enrollment.source).key,
+        begin=quiet.begin,
+        end=quiet.end,
+        days=tuple(sorted(quiet.days)),
+        skip=skip,
+    )
+
+
+def _quiet(run: Run, program: Program) -> Quiet | None:
     said = program.cadence.quiet
     quiet = run.journeys.policy.quiet if said is None else said
-    return (
-        quiet.over(run.now, zone_of(run, enrollment.source)) if isinstance(quiet, Quiet) else None
-    )
+    return quiet if isinstance(quiet, Quiet) else None
 
 
 def capped_until(run: Run, program: Program, topic: str | None) -> tuple[CapOn, dt.datetime] | None:

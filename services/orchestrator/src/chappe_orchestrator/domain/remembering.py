@@ -2,15 +2,11 @@
 
 from chappe.events import Event
 from chappe.journey.history import Past
+from chappe.journey.notes import ALWAYS_REMEMBERED
 from chappe_orchestrator.domain.asking import bounded
 from chappe_orchestrator.domain.effects import Remembered
 from chappe_orchestrator.domain.profile import ID_BYTES_MAX, is_human
 from chappe_orchestrator.domain.run import Run
-
-ALWAYS_REMEMBERED = frozenset({"order.placed", "order.refunded"})
-"""Few, and asked for most: their history is there when a journey first asks. Any other name is
-remembered from the publication of the first condition on that asks for it.
-"""
 
 
 def remember(run: Run, event: Event) -> None:

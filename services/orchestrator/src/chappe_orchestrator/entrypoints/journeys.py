@@ -23,6 +23,7 @@ from chappe.journey import (
     journey_schema,
     stored_journey,
 )
+from chappe.journey.notes import notes_on
 from chappe_orchestrator.application.library import PinnedTemplate, compiled
 from chappe_orchestrator.application.pausing import PauseJourney
 from chappe_orchestrator.application.ports import JourneyRow, People, Shelf, StoredVersion
@@ -94,6 +95,7 @@ class ValidateOut(BaseModel):
     valid: bool
     journeys: list[str]
     errors: list[ErrorOut]
+    warnings: list[str]
 
 
 class PublishedOut(BaseModel):
@@ -176,6 +178,7 @@ def _add_checks(router: APIRouter) -> None:
             valid=not complaints,
             journeys=[journey.journey for journey in journeys],
             errors=[ErrorOut(where=one.where, what=one.what) for one in complaints],
+            warnings=[f"{one.journey}: {note}" for one in journeys for note in notes_on(one)],
         )
 
     _ = (schema, validate)

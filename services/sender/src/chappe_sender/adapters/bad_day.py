@@ -166,5 +166,5 @@ class PostgresBadDay:
 
 
 def _stop(row: Any) -> Stop:
-    fields = dict(row)
-    return Stop(**(fields | {"kind": StopKind(row["kind"])}))
+    fields: dict[str, Any] = {**row, "kind": StopKind(row["kind"])}
+    return Stop(**fields)

@@ -2,8 +2,11 @@
 
 import functools
 
+from msgspec.structs import replace
+
 from chappe_sender.adapters.compiler import publish
-from chappe_sender.domain import double_opt_in
+from chappe_sender.domain import double_opt_in, notices
+from chappe_sender.domain.markup import PIXEL
 from chappe_sender.domain.template import TemplateVersion
 
 
@@ -11,3 +14,16 @@ from chappe_sender.domain.template import TemplateVersion
 def double_opt_in_template() -> TemplateVersion:
     """Compiled when it is first needed."""
     return publish(double_opt_in.NAME, double_opt_in.FILES)
+
+
+@functools.cache
+def notice_template() -> TemplateVersion:
+    """Not even a pixel: nobody asks whether the team has read it."""
+    made = publish(notices.NAME, notices.FILES)
+    return replace(
+        made,
+        variants={
+            key: replace(variant, html=variant.html.replace(PIXEL, ""))
+            for key, variant in made.variants.items()
+        },
+    )

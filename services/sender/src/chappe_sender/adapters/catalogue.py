@@ -9,9 +9,9 @@ import msgspec
 
 from chappe.clock import Clock, monotonic
 from chappe.ids import WorkspaceId
-from chappe_sender.adapters.built_in import double_opt_in_template
+from chappe_sender.adapters.built_in import double_opt_in_template, notice_template
 from chappe_sender.application.ports import TemplateRow
-from chappe_sender.domain import double_opt_in
+from chappe_sender.domain import double_opt_in, notices
 from chappe_sender.domain.brand import Brand
 from chappe_sender.domain.template import (
     MessageClass,
@@ -80,6 +80,8 @@ class PostgresCatalogue:
     async def version(self, workspace: WorkspaceId, template: str) -> TemplateVersion | None:
         if template.partition("@")[0] == double_opt_in.NAME:
             return await self._double_opt_in(workspace, template)
+        if template in (notices.NAME, notice_template().id):
+            return notice_template()
         return await self._version(workspace, template)
 
     async def _double_opt_in(self, workspace: WorkspaceId, template: str) -> TemplateVersion:

@@ -29,6 +29,7 @@ from chappe_sender.application.feedback_ports import (
 )
 from chappe_sender.domain.addresses import address_key
 from chappe_sender.domain.message import Message, State
+from chappe_sender.domain.notices import is_staff
 from chappe_sender.domain.suppressing import Health, Rules, Site, domain_of
 from chappe_sender.domain.template import MessageClass
 
@@ -153,6 +154,8 @@ class FeedbackTables:
         for shard, what in told:
             if isinstance(what, Decision):
                 decisions.setdefault(shard, []).append(what)
+                continue
+            if is_staff(what.contact):
                 continue
             assert what.contact is not None
             body = encode_event(what)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 import asyncpg
-import msgspec
 
 from chappe.events import Consent, ConsentState, Decision, Event, encode_event
 from chappe.events.streams import EVENTS, EVENTS_BULK
@@ -31,14 +30,14 @@ from chappe_sender.application.ports import (
 )
 from chappe_sender.domain.addresses import address_key
 from chappe_sender.domain.message import Message, State, decision, report
+from chappe_sender.domain.notices import is_staff
 from chappe_sender.domain.permission import Permission
+from chappe_sender.domain.quiet import stored
 from chappe_sender.domain.template import MessageClass
 
 WRITER = "sender"
 
 _SURELY_NOT_SENT = frozenset((State.SKIPPED, State.CANCELLED, State.FAILED))
-
-_encode = msgspec.json.Encoder().encode
 
 
 class PostgresLedger:
@@ -110,6 +109,8 @@ class PostgresLedger:
         for shard, what in told:
             if isinstance(what, Decision):
                 decisions.setdefault(shard, []).append(what)
+                continue
+            if is_staff(what.contact):
                 continue
             assert what.contact is not None
             body = encode_event(what)
@@ -303,9 +304,7 @@ async def _load(connection: Any, wanted: Wanted) -> Loaded:
     permissions: dict[tuple[WorkspaceId, ContactId], Permission] = {}
     if wanted.messages:
         for row in await connection.fetch(sql.LOAD_MESSAGES, list(wanted.messages)):
-            known = Known(
-                _message(row), State(row["state"]), row["committing"], row["asked_at"]
-            )
+            known = Known(_message(row), State(row["state"]), row["committing"], row["asked_at"])
             messages[known.message.id] = known
     redirects: dict[tuple[WorkspaceId, ContactId], ContactId] = {}
     if wanted.contacts:
@@ -405,7 +404,7 @@ def _asked_row(each: Asked, now: dt.datetime) -> tuple[Any, ...]:
     return (
         *row, send.address, address_key(send.address), send.locale, send.asked_at, send.due_at,
         send.deadline, send.needs.get(EVENTS, 0), send.needs.get(EVENTS_BULK, 0),
-        _encode(send.snapshot),
+        stored(send),
     )  # fmt: skip
 
 

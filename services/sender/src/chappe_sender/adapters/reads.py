@@ -26,7 +26,8 @@ MESSAGES = f"""
      WHERE workspace = $1
        AND ($2::text IS NULL OR contact = $2
             OR contact IN (SELECT r.contact FROM sender.contact_redirect r
-                            WHERE r.workspace = $1 AND r."into" = $2)) AND ($3::text IS NULL OR address_key = $3)
+                            WHERE r.workspace = $1 AND r."into" = $2))
+       AND ($3::text IS NULL OR address_key = $3)
        AND ($4::text IS NULL OR state = $4)
        AND ($5::timestamptz IS NULL OR (asked_at, id) < ($5, $6))
      ORDER BY asked_at DESC, id DESC LIMIT $7

@@ -85,7 +85,7 @@ def _line(item: Mapping[str, Any], context: RenderContext) -> _Line:
     variant, quantity = item.get("variant_title"), item.get("quantity")
     details = [str(variant)] if variant else []
     if isinstance(quantity, int) and quantity > 1:
-        details.append(f"× {quantity}")
+        details.append(f"\N{MULTIPLICATION SIGN} {quantity}")
     return _Line(
         title=str(item.get("title") or item.get("name") or ""),
         detail=" · ".join(details),

@@ -107,7 +107,8 @@ CLAIM = """
           JOIN unnest($1::int[], $2::bigint[]) u(shard, epoch)
             ON u.shard = s.shard AND u.epoch = s.epoch),
     picked AS MATERIALIZED (
-        SELECT m.id, m.shard, m.workspace, m.contact, m.address_key, m.address_hash, m.topic, m.message_class,
+        SELECT m.id, m.shard, m.workspace, m.contact, m.address_key, m.address_hash, m.topic,
+               m.message_class,
                m.deadline
           FROM sender.message m
          WHERE m.state IN ('pending', 'scheduled') AND NOT m.held
@@ -233,8 +234,13 @@ END = FencedStatement(
             UPDATE sender.message m
                SET state = u.state, committing = false, reason = u.reason, detail = u.detail,
                    next_attempt_at = coalesce(u.next_attempt_at, m.next_attempt_at),
+                   deadline = CASE WHEN u.state = 'scheduled' AND u.reason = 'quiet_hours'
+                                   THEN m.deadline + (u.next_attempt_at - {now}::timestamptz)
+                                   ELSE m.deadline END,
                    accepted_at = CASE WHEN u.state = 'accepted' THEN {now} ELSE m.accepted_at END,
-                   subject = CASE WHEN m.address IS NOT NULL THEN coalesce(u.subject, m.subject) END, updated_at = {now}
+                   subject = CASE WHEN m.address IS NOT NULL
+                                  THEN coalesce(u.subject, m.subject) END,
+                   updated_at = {now}
               FROM unnest({ids}::text[], {epochs}::bigint[], {states}::text[], {reasons}::text[],
                           {details}::text[], {nexts}::timestamptz[], {subjects}::text[])
                    u(id, epoch, state, reason, detail, next_attempt_at, subject)

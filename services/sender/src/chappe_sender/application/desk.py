@@ -217,9 +217,7 @@ class _Desk:
 
     # -- events -----------------------------------------------------------------------------
 
-    def _current(
-        self, workspace: WorkspaceId, contact: ContactId
-    ) -> tuple[WorkspaceId, ContactId]:
+    def _current(self, workspace: WorkspaceId, contact: ContactId) -> tuple[WorkspaceId, ContactId]:
         for known_workspace, gone, into in self._changes.merged:
             if (workspace, contact) == (known_workspace, gone):
                 contact = into
@@ -259,7 +257,6 @@ class _Desk:
             self._changes.closings[event.workspace, each.address, scope] = Closing(
                 event.workspace, each.address, scope, reason, each.at
             )
-
 
     def _ask_whether(self, item: Input, event: Event, permission: Permission) -> None:
         """Ask by mail whether somebody who is now ``pending`` wants it."""

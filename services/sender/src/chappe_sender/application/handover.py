@@ -45,6 +45,7 @@ from chappe_sender.domain.breaker import Breaker
 from chappe_sender.domain.ending import Ending, Refusal, ending
 from chappe_sender.domain.message import State
 from chappe_sender.domain.outcome import Declined, InDoubt, Refused, Scope, Stage
+from chappe_sender.domain.quiet import at_hand_over
 from chappe_sender.domain.suppressing import domain_of
 from chappe_sender.domain.template import MessageClass
 
@@ -432,6 +433,12 @@ class HandOver:
         return None
 
     def open_letter(self, ready: Ready, signing: Signing = Signing.WHOLE) -> Letter | None:
+        claimed = ready.claimed
+        quiet = at_hand_over(claimed.snapshot, self.business.now())
+        if quiet is not None and claimed.message.is_marketing:
+            self._endings.append(Ended(claimed.message, claimed.epoch, quiet, claimed.address))
+            self._to_note.set()
+            return None
         written = self._write(ready, signing)
         if isinstance(written, Letter) and self._is_withheld(ready.claimed):
             self._keep(written)

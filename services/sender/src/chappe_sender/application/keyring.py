@@ -86,7 +86,12 @@ class Keyring:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def signer(
-        self, workspace: str, domain: str, preferred: str, signed_at: int, without: AbstractSet[bytes]
+        self,
+        workspace: str,
+        domain: str,
+        preferred: str,
+        signed_at: int,
+        without: AbstractSet[bytes],
     ) -> Signer | None:
         """For mail from ``domain``; None where no key may sign it."""
         if not self._keys:

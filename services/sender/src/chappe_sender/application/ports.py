@@ -259,7 +259,9 @@ class Ledger(Protocol):
         """The messages of one request, in their order, whatever became of them."""
         ...
 
-    async def take_over(self, claimed: Sequence[Claimed], epochs: Mapping[int, int]) -> set[MessageId]:
+    async def take_over(
+        self, claimed: Sequence[Claimed], epochs: Mapping[int, int]
+    ) -> set[MessageId]:
         """Make interrupted messages our own, under our shards' epochs; which are."""
         ...
 

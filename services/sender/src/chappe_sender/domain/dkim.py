@@ -7,7 +7,8 @@ seen at C speed; only other bodies are rewritten.
 import base64
 import hashlib
 import re
-from collections.abc import Sequence, Set as AbstractSet
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 

@@ -1,7 +1,7 @@
 """Ask somebody who said yes in a form whether it was they: a mail with a link, and a button there.
 
-``pending`` sends a transactional mail (DECISIONS 18), at most two, a day apart; its link is good for
-seven days. A workspace may publish a template of its own under ``NAME``.
+``pending`` sends a transactional mail (DECISIONS 18), at most two, a day apart; its link is good
+for seven days. A workspace may publish a template of its own under ``NAME``.
 """
 
 import datetime as dt

@@ -34,7 +34,7 @@ _ANCHOR = re.compile(r"<(?:a|area)\s", re.IGNORECASE)
 _BLANKS = re.compile(r"[ \t\r\f]+")
 _NEWLINES = re.compile(r" ?\n[ \n]*")
 _BETWEEN_ATTRIBUTES = re.compile(r'(?<=[^=]") (?=[A-Za-z_:])')
-_OURS = re.compile(r"\b(?:unsubscribe_url|preferences_url)\b")
+_OURS = re.compile(r"\b(?:unsubscribe_url|preferences_url|confirm_url)\b")
 _UNSUBSCRIBE = re.compile(r"\bunsubscribe_url\b")
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 

@@ -57,10 +57,11 @@ class Domain(BaseModel):
 def router(desk: DomainDesk, admin_token: str) -> APIRouter:
     workspace_of = require_token(admin_token)
     routes = APIRouter(prefix="/api/v1/domains", tags=["domains"])
-    Workspace = Annotated[WorkspaceId, Depends(workspace_of)]  # noqa: N806 - a type
 
     @routes.post("", status_code=201)
-    async def add(body: NewDomain, workspace: Workspace) -> Domain:
+    async def add(
+        body: NewDomain, workspace: Annotated[WorkspaceId, Depends(workspace_of)]
+    ) -> Domain:
         """Its mail is signed from now on; publish what the answer says."""
         try:
             domain = await desk.add(workspace, body.domain, ed25519=body.ed25519)
@@ -70,23 +71,27 @@ def router(desk: DomainDesk, admin_token: str) -> APIRouter:
         return await _shown(desk, domain)
 
     @routes.get("")
-    async def list_(workspace: Workspace) -> Page[Domain]:
+    async def list_(workspace: Annotated[WorkspaceId, Depends(workspace_of)]) -> Page[Domain]:
         """All of them, by name."""
         found = await desk.shelf.all(workspace)
         return Page[Domain](items=[await _shown(desk, each) for each in found], next=None)
 
     @routes.get("/{name}")
-    async def show(name: str, workspace: Workspace) -> Domain:
+    async def show(name: str, workspace: Annotated[WorkspaceId, Depends(workspace_of)]) -> Domain:
         return await _shown(desk, await _found(desk, workspace, name))
 
     @routes.post("/{name}/rotate")
-    async def rotate(name: str, body: Rotation, workspace: Workspace) -> Domain:
+    async def rotate(
+        name: str, body: Rotation, workspace: Annotated[WorkspaceId, Depends(workspace_of)]
+    ) -> Domain:
         """New keys; the old ones sign until a check has seen the new ones published."""
         domain = await _found(desk, workspace, name)
         return await _shown(desk, await desk.rotate(workspace, domain.name, now=body.now))
 
     @routes.post("/{name}/check")
-    async def check(name: str, workspace: Workspace) -> dict[str, Any]:
+    async def check(
+        name: str, workspace: Annotated[WorkspaceId, Depends(workspace_of)]
+    ) -> dict[str, Any]:
         """Look at DNS, for each way out: pass, fail or unknown."""
         try:
             return await desk.check(workspace, name)
@@ -94,7 +99,7 @@ def router(desk: DomainDesk, admin_token: str) -> APIRouter:
             raise Problem(422, str(refused)) from None
 
     @routes.delete("/{name}", status_code=204)
-    async def remove(name: str, workspace: Workspace) -> None:
+    async def remove(name: str, workspace: Annotated[WorkspaceId, Depends(workspace_of)]) -> None:
         """Forget it and its keys: its mail goes out unsigned."""
         if not await desk.remove(workspace, name):
             raise Problem(404, f"no domain is called {name!r}")
