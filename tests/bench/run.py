@@ -14,7 +14,9 @@ from typing import Any
 import conditions
 import edge
 import engine
+import envelope
 import path
+import resolver
 from harness import ROOT, machine
 
 Bench = Callable[[], list[dict[str, Any]]]
@@ -25,6 +27,8 @@ def benches(*, full: bool) -> dict[str, Bench]:
         "latency": lambda: path.latency("embedded", CHAPPE_KAFKA_BOOTSTRAP=""),
         "burst": lambda: path.burst("embedded", CHAPPE_KAFKA_BOOTSTRAP=""),
         "edge": lambda: edge.measure(None),
+        "envelope": envelope.measure,
+        "resolver": resolver.measure,
         "conditions": conditions.measure,
         "engine": lambda: engine.measure(full=full),
     }

@@ -1,5 +1,6 @@
 """Every service keeps the contract that its OpenAPI describes, whatever it is sent."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import httpx
@@ -32,7 +33,17 @@ QUICK = settings(
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    """Of its own: what random requests leave behind (a stop, an endpoint) is no other test's."""
+    made = Box(tmp_path_factory.mktemp("contract") / "data")
+    try:
+        yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture(scope="module")
 def described(box: Box) -> list[Any]:
     document = httpx.get(f"{box.url}/openapi.json").json()
     schema: Any = schemathesis.openapi.from_dict(document)
