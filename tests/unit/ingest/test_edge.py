@@ -8,11 +8,9 @@ import pytest
 
 from chappe.events import RawRecord
 from chappe.ids import partition_of
-from chappe_ingest.application import inlet
 from chappe_ingest.application.resolving import Refused, check
 from chappe_ingest.domain.rates import VISITOR
 from chappe_ingest.domain.source import Secret, SourceState
-from chappe_ingest.entrypoints import asgi
 from tests.unit.ingest.door import PARTITIONS, Answer, Door, basic, later, source
 from tests.unit.ingest.shop import NOW, SECRET, checkout, signature
 
@@ -214,6 +212,28 @@ async def test_a_crowd_at_a_slow_door_is_asked_to_come_again() -> None:
     assert (await door.post(IN, BODY, signed(BODY))).status == 200
 
 
+async def test_bodies_that_wait_are_bounded_together_and_their_room_comes_back() -> None:
+    door = Door()
+    door.app.crowd.most_bytes = 3 * len(BODY)
+    waiting = [
+        asyncio.create_task(
+            door.knock("POST", IN, headers=signed(BODY).items(), body=[BODY], silent=True)
+        )
+        for _ in range(2)
+    ]
+    await asyncio.sleep(0)
+    big = [BODY, BODY]
+    answer = await door.knock("POST", IN, headers=signed(BODY).items(), body=big)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert door.app.crowd.held_bytes == 2 * len(BODY)
+    for task in waiting:
+        task.cancel()
+    await asyncio.wait(waiting)
+    assert door.app.crowd.held_bytes == 0
+    assert (await door.post(IN, BODY, signed(BODY))).status == 200
+    assert door.app.crowd.held_bytes == 0
+
+
 async def test_a_head_of_too_many_letters_is_refused() -> None:
     door = Door()
     answer = await door.post(IN, BODY, signed(BODY) | {"X-Long": "x" * 20_000})
@@ -285,9 +305,10 @@ async def test_a_length_told_twice_is_refused_and_the_connection_closed() -> Non
     assert (answer.status, answer.headers["connection"]) == (400, "close")
 
 
-async def test_a_body_that_does_not_come_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asgi, "READ_SECONDS_MAX", 0.01)
-    answer = await Door().knock("POST", IN, body=[b"{"], silent=True)
+async def test_a_body_that_does_not_come_times_out() -> None:
+    door = Door()
+    door.app.patience.seconds = 0.01
+    answer = await door.knock("POST", IN, body=[b"{"], silent=True)
     assert (answer.status, answer.headers["connection"]) == (408, "close")
 
 
@@ -327,7 +348,7 @@ async def test_a_log_that_is_too_slow_is_away(monkeypatch: pytest.MonkeyPatch) -
         await asyncio.Event().wait()
 
     monkeypatch.setattr(door.broker, "append", never)
-    monkeypatch.setattr(inlet, "APPEND_SECONDS_MAX", 0.01)
+    door.inlet.patience.seconds = 0.01
     assert (await door.post(IN, BODY, signed(BODY))).status == 503
 
 

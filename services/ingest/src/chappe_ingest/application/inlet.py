@@ -35,8 +35,8 @@ from chappe_ingest.domain.source import Source
 APPEND_SECONDS_MAX: Final = 3.0
 """From the last byte of the body; Shopify gives five seconds in all."""
 
-SPOOL_AFTER_SECONDS: Final = 1.0
-"""So long the log may take; then the record goes to the spool."""
+SPOOL_AFTER_SECONDS: Final = 0.9
+"""So long the log may take; then the record goes to the spool. A limit is kept to a tenth: 1 s."""
 
 _encode = msgspec.json.Encoder().encode
 

@@ -31,6 +31,10 @@ HEADERS_MAX_CHARS: Final = 16_384
 
 QUERY_MAX_CHARS: Final = 2_048
 
+IN_FLIGHT_MAX: Final = 2_000
+IN_FLIGHT_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Of bodies: two thousand requests of the largest size would be eight gigabytes."""
+
 
 @dataclass(slots=True)
 class Reply:
@@ -58,8 +62,25 @@ class Refuse(Exception):
 
 
 @dataclass(slots=True)
+class Crowd:
+    """Requests at the hot addresses that are being answered: a bound on what they hold in memory.
+
+    When the log is slow they pile up; from ``most`` of them, or ``most_bytes`` of their bodies, a
+    sender is asked to come again.
+    """
+
+    most: int = IN_FLIGHT_MAX
+    most_bytes: int = IN_FLIGHT_BYTES_MAX
+    inside: int = 0
+    held_bytes: int = 0
+
+
+@dataclass(slots=True)
 class Request:
-    """One request whose body has not been read yet. ``patience``: from head to last byte."""
+    """One request whose body has not been read yet. ``patience``: from head to last byte.
+
+    ``held_bytes`` of its body count in ``crowd`` until whoever made the request gives them back.
+    """
 
     method: str
     path: str
@@ -68,6 +89,8 @@ class Request:
     receive: Receive = field(repr=False)
     query: str = ""
     patience: Deadlines = field(default_factory=lambda: Deadlines(READ_SECONDS_MAX), repr=False)
+    crowd: Crowd = field(default_factory=Crowd, repr=False)
+    held_bytes: int = 0
     _first: dict[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -108,8 +131,15 @@ class Request:
                 if more:
                     await self._drain()
                 raise Refuse(too_large(max_bytes))
+            self._hold(len(chunk))
             chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _hold(self, size: int) -> None:
+        self.held_bytes += size
+        self.crowd.held_bytes += size
+        if self.crowd.held_bytes > self.crowd.most_bytes:
+            raise Refuse(try_again(close=True))
 
     async def _drain(self) -> None:
         left, more = DRAIN_MAX_BYTES, True
@@ -124,7 +154,7 @@ class Request:
         return message.get("body", b""), message.get("more_body", False)
 
 
-def request_of(scope: Scope, receive: Receive, patience: Deadlines) -> Request:
+def request_of(scope: Scope, receive: Receive, patience: Deadlines, crowd: Crowd) -> Request:
     client = scope.get("client")
     return Request(
         method=scope["method"],
@@ -134,6 +164,7 @@ def request_of(scope: Scope, receive: Receive, patience: Deadlines) -> Request:
         receive=receive,
         query=scope.get("query_string", b"").decode("latin-1")[:QUERY_MAX_CHARS],
         patience=patience,
+        crowd=crowd,
     )
 
 
@@ -187,10 +218,10 @@ def too_large(max_bytes: int) -> Reply:
     return problem(413, f"at most {max_bytes} bytes are taken here", close=True)
 
 
-def try_again() -> Reply:
+def try_again(*, close: bool = False) -> Reply:
     """The log is away: nothing was kept, so the sender should come again."""
     retry = ((b"retry-after", b"5"),)
-    return problem(503, "the event could not be stored; try again", headers=retry)
+    return problem(503, "the event could not be stored; try again", headers=retry, close=close)
 
 
 def slow_down(seconds: float) -> Reply:

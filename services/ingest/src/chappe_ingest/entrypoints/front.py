@@ -10,6 +10,7 @@ from chappe.deadlines import Deadlines
 from chappe_ingest.entrypoints.asgi import (
     READ_SECONDS_MAX,
     App,
+    Crowd,
     Receive,
     Refuse,
     Reply,
@@ -42,20 +43,7 @@ PATTERNS: Final = (
 )
 """The addresses that this process owns."""
 
-IN_FLIGHT_MAX: Final = 2_000
-
 logger = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True)
-class Crowd:
-    """Requests at the hot addresses that are being answered: a bound on what they hold in memory.
-
-    When the log is slow they pile up; from ``most`` on a sender is asked to come again.
-    """
-
-    most: int = IN_FLIGHT_MAX
-    inside: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +68,13 @@ class Front:
         if self.crowd.inside >= self.crowd.most:
             reply = try_again()
         else:
+            request = request_of(scope, receive, self.patience, self.crowd)
             self.crowd.inside += 1
             try:
-                reply = await _handled(handler, request_of(scope, receive, self.patience), rest)
+                reply = await _handled(handler, request, rest)
             finally:
                 self.crowd.inside -= 1
+                self.crowd.held_bytes -= request.held_bytes
         await answer(send, reply, head=scope["method"] == "HEAD")
 
 

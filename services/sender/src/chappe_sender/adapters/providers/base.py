@@ -5,11 +5,13 @@ verdicts out.
 import base64
 import datetime as dt
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeAlias, cast
 
 import msgspec
+from typing_extensions import override
 
 from chappe.http import OutboundAnswer
 from chappe_sender.domain.addresses import Mailbox
@@ -78,8 +80,8 @@ class Adapter(Protocol):
         ...
 
 
-class JsonAdapter:
-    """An adapter that speaks JSON: what most of them share."""
+class HttpAdapter(ABC):
+    """An adapter whose answers are JSON, by a table of what proves that nothing was accepted."""
 
     path: ClassVar[str]
     answers: ClassVar[Answers]
@@ -87,31 +89,21 @@ class JsonAdapter:
     def __init__(self, account: Account) -> None:
         self.account = account
 
-    def body(self, drafts: Sequence[Draft]) -> bytes:
-        return encode(self.payload(drafts))
+    @abstractmethod
+    def body(self, drafts: Sequence[Draft]) -> bytes: ...
 
-    def payload(self, drafts: Sequence[Draft]) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def request(self, drafts: Sequence[Draft], key: str | None, now: dt.datetime) -> Request: ...
 
-    def credentials(self) -> dict[str, str]:
-        raise NotImplementedError
-
+    @abstractmethod
     def taken(self, found: Any, answer: OutboundAnswer, drafts: Sequence[Draft]) -> list[Verdict]:
         """Of an answer that is a success as a whole."""
-        raise NotImplementedError
+        ...
 
+    @abstractmethod
     def error(self, found: Any, answer: OutboundAnswer) -> tuple[str, str]:
         """The provider's code and words."""
-        raise NotImplementedError
-
-    def request(self, drafts: Sequence[Draft], key: str | None, now: dt.datetime) -> Request:
-        del key, now
-        return Request(self.account.base_url + self.path, self.headers(), self.body(drafts))
-
-    def headers(self) -> dict[str, str]:
-        return {"Content-Type": "application/json", "Accept": "application/json"} | (
-            self.credentials()
-        )
+        ...
 
     def verdicts(self, answer: OutboundAnswer, drafts: Sequence[Draft]) -> list[Verdict]:
         found = parsed(answer.body)
@@ -122,6 +114,30 @@ class JsonAdapter:
 
     def pause(self, answer: OutboundAnswer, now: dt.datetime) -> float | None:
         return wait_of(answer.headers, now, status=answer.status)
+
+
+class JsonAdapter(HttpAdapter):
+    """One that is asked in JSON as well: what most of them share."""
+
+    @abstractmethod
+    def payload(self, drafts: Sequence[Draft]) -> Any: ...
+
+    @abstractmethod
+    def credentials(self) -> dict[str, str]: ...
+
+    @override
+    def body(self, drafts: Sequence[Draft]) -> bytes:
+        return encode(self.payload(drafts))
+
+    def headers(self) -> dict[str, str]:
+        return {"Content-Type": "application/json", "Accept": "application/json"} | (
+            self.credentials()
+        )
+
+    @override
+    def request(self, drafts: Sequence[Draft], key: str | None, now: dt.datetime) -> Request:
+        del key, now
+        return Request(self.account.base_url + self.path, self.headers(), self.body(drafts))
 
 
 def is_success(status: int) -> bool:

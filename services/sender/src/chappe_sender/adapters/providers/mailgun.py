@@ -14,7 +14,7 @@ from chappe.ids import derived
 from chappe_sender.adapters.providers.base import (
     MESSAGE_TAG,
     Draft,
-    JsonAdapter,
+    HttpAdapter,
     Request,
     Verdict,
     basic,
@@ -24,7 +24,7 @@ from chappe_sender.domain.outcome import Scope, Taken
 from chappe_sender.domain.providers.answers import Answers, proof, unreadable
 
 
-class Mailgun(JsonAdapter):
+class Mailgun(HttpAdapter):
     """One message per call, as a form."""
 
     path = "/v3/{domain}/messages.mime"
@@ -40,7 +40,6 @@ class Mailgun(JsonAdapter):
         )
     )
 
-    @override
     def credentials(self) -> dict[str, str]:
         return {"Authorization": basic("api", self.account.secrets["api_key"])}
 

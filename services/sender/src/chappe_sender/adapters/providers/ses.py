@@ -15,16 +15,17 @@ from chappe_sender.adapters.providers.aws import signed_headers
 from chappe_sender.adapters.providers.base import (
     MESSAGE_TAG,
     Draft,
-    JsonAdapter,
+    HttpAdapter,
     Request,
     Verdict,
+    encode,
     word,
 )
 from chappe_sender.domain.outcome import Scope, Taken
 from chappe_sender.domain.providers.answers import Answers, proof, unreadable
 
 
-class Ses(JsonAdapter):
+class Ses(HttpAdapter):
     """One message per call."""
 
     path = "/v2/email/outbound-emails"
@@ -41,7 +42,6 @@ class Ses(JsonAdapter):
         )
     )
 
-    @override
     def payload(self, drafts: Sequence[Draft]) -> Any:
         (draft,) = drafts
         payload: dict[str, Any] = {
@@ -52,6 +52,10 @@ class Ses(JsonAdapter):
         if chosen := self.account.options.get("configuration_set"):
             payload["ConfigurationSetName"] = chosen
         return payload
+
+    @override
+    def body(self, drafts: Sequence[Draft]) -> bytes:
+        return encode(self.payload(drafts))
 
     @override
     def request(self, drafts: Sequence[Draft], key: str | None, now: dt.datetime) -> Request:
