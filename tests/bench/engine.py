@@ -2,6 +2,7 @@
 
 It runs in this process, on a throw-away Postgres with fsync on; its log is in memory. CPU is
 measured beside the wall: on a machine that does something else too, only CPU says what it costs.
+Loop and memory are set as `chappe run` sets them.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from itertools import count, pairwise
 from typing import Any
 
 import asyncpg
+import uvloop
 from apart import database
 from engine_world import (
     PARTITIONS,
@@ -200,7 +202,7 @@ def measure(*, full: bool = False) -> list[dict[str, Any]]:
             return await Bench(pool, PEOPLE_FULL if full else PEOPLE).run()
 
     with database() as dsn:
-        return asyncio.run(run(dsn))
+        return uvloop.run(run(dsn))
 
 
 if __name__ == "__main__":

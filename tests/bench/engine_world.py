@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import gc
 import os
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from chappe.events.streams import Stream
 from chappe.ids import ContactId, EventId, SourceId, WorkspaceId, partition_of
 from chappe.journey import canonical_json, read_journey
 from chappe.shards import Batch, ShardRunner, wrap
+from chappe_onebox.box.life import settle_memory
 from chappe_orchestrator.adapters.definitions import PostgresDefinitions
 from chappe_orchestrator.adapters.history import PostgresHistory
 from chappe_orchestrator.adapters.store import PostgresStore
@@ -81,7 +81,8 @@ def _ticks(pid: int, *, reaped: bool = False) -> int:
     return sum(map(int, stat[11:15] if reaped else stat[11:13]))
 
 
-def _parent(pid: int) -> int:
+def parent(pid: int) -> int:
+    """Of a process that runs."""
     return int(Path(f"/proc/{pid}/stat").read_text("utf-8").rsplit(")", 1)[1].split()[1])
 
 
@@ -91,7 +92,7 @@ def postgres_cpu(postmaster: int) -> float:
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
             try:
-                if _parent(int(path.name)) == postmaster:
+                if parent(int(path.name)) == postmaster:
                     ticks += _ticks(int(path.name))
             except (FileNotFoundError, ProcessLookupError):
                 continue
@@ -232,10 +233,9 @@ async def engine(pool: asyncpg.Pool, clock: BusinessClock, broker: Sink) -> Asyn
         await asyncio.sleep(0.05)
         if running.done():
             running.result()
-    gc.collect()
-    gc.freeze()
+    settle_memory()
     try:
-        yield Engine(pool, _parent(backend), broker, clock, seen, runner)
+        yield Engine(pool, parent(backend), broker, clock, seen, runner)
     finally:
         await runner.stop()
         await running

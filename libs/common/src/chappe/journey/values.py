@@ -167,7 +167,8 @@ def _bound(value: Any) -> Any:
 
 def as_mapping(value: Any) -> Mapping[str, Any] | None:
     """``value`` when it is a mapping."""
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
+    # Nearly all are dicts, and the abstract class takes its time to say so.
+    return cast("Mapping[str, Any]", value) if isinstance(value, (dict, Mapping)) else None
 
 
 def as_list(value: Any) -> list[Any] | None:

@@ -7,7 +7,12 @@ from chappe.shards.batch import Batch, LostShards, Processor
 from chappe.shards.draft import Transaction
 from chappe.shards.faults import fault_point
 from chappe.shards.fence import FencedStatement
-from chappe.shards.outs import to_contact, to_every_partition, to_journal
+from chappe.shards.outs import (
+    to_contact,
+    to_every_partition,
+    to_journal,
+    to_own_contact,
+)
 from chappe.shards.records import Advance, DeadLetter, Input, Out, Stamp, unwrap, wrap
 from chappe.shards.runner import ShardRunner
 from chappe.shards.store import Owned
@@ -29,6 +34,7 @@ __all__ = [
     "to_contact",
     "to_every_partition",
     "to_journal",
+    "to_own_contact",
     "unwrap",
     "wrap",
 ]

@@ -23,6 +23,15 @@ def to_contact(
     return Out(shard, stream, partition_of(key, partitions), key, body)
 
 
+def to_own_contact(
+    shard: int, stream: Stream, workspace: WorkspaceId, contact: ContactId, body: bytes
+) -> Out:
+    """The same for a contact of this very shard: all streams by contact have the same partitions,
+    so that the shard's number is the answer.
+    """
+    return Out(shard, stream, shard, contact_key(workspace, contact), body)
+
+
 def to_every_partition(
     shard: int, stream: Stream, key: bytes, body: bytes, partitions: int
 ) -> list[Out]:

@@ -81,7 +81,7 @@ async def live(
         ]
         watching = [tasks.create_task(guard()) for guard in guards]
         await when_running()
-        _settle_memory()
+        settle_memory()
         stop.ready = True
         await stop.event.wait()
         logger.info("Stopping")
@@ -98,7 +98,7 @@ async def live(
             task.cancel()
 
 
-def _settle_memory() -> None:
+def settle_memory() -> None:
     """What is alive now stays: collections need not look at it again, and come more seldom.
 
     A batch makes thousands of objects that die with it; looking for cycles among them costs a

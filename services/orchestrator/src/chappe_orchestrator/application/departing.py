@@ -4,7 +4,7 @@ All of it goes in the batch that hears of it: the tombstone, the rows, the timer
 """
 
 import datetime as dt
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from chappe.events import EVENTS, Event, encode_event
@@ -39,14 +39,14 @@ class Split(NamedTuple):
     after: list[Event]
 
 
-def split(events: Sequence[Event]) -> Split:
+def split(events: list[Event]) -> Split:
     """At the first event that ends the contact. It hears of its erasure itself, to leave."""
     for at, event in enumerate(events):
         if (into := merged_into(event)) is not None:
             return Split([*events[:at]], Departure(event, into), [*events[at + 1 :]])
         if event.name == ERASE:
             return Split([*events[: at + 1]], Departure(event, None), [*events[at + 1 :]])
-    return Split([*events], None, [])
+    return Split(events, None, [])
 
 
 async def complete(
@@ -56,7 +56,11 @@ async def complete(
     loaded: Loaded,
 ) -> None:
     """Load what else there is of contacts that are about to move, or to take somebody in."""
-    wanted = [who for who, heard in events.items() if any(needs_everything(e) for e, _ in heard)]
+    wanted = list(
+        dict.fromkeys(
+            who for who, heard in events.items() for event, _ in heard if needs_everything(event)
+        )
+    )
     if not wanted:
         return
     for who, (enrollments, keys) in (await store.everything(wanted)).items():
@@ -84,10 +88,9 @@ def timers_of(state: Contact) -> list[Timer]:
     return waiting + watching
 
 
-def overdue(state: Contact, now: dt.datetime, known: Collection[Timer]) -> list[Timer]:
-    """The timers of a contact that are due, in order, but for those ``known``."""
-    due = [one for one in timers_of(state) if one.due_at <= now and one not in known]
-    return sorted(due)
+def overdue(state: Contact, now: dt.datetime) -> list[Timer]:
+    """The timers of a contact that are due, in order."""
+    return sorted(one for one in timers_of(state) if one.due_at <= now)
 
 
 def sent_on(

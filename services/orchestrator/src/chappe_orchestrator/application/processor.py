@@ -22,7 +22,16 @@ from chappe.events import (
 from chappe.events.streams import Stream
 from chappe.ids import EnrollmentId, WorkspaceId
 from chappe.journey.history import Answer, HistoryWantedError
-from chappe.shards import Batch, DeadLetter, Input, Out, Owned, to_contact, to_journal
+from chappe.shards import (
+    Batch,
+    DeadLetter,
+    Input,
+    Out,
+    Owned,
+    to_contact,
+    to_journal,
+    to_own_contact,
+)
 from chappe_orchestrator.application import departing, parking
 from chappe_orchestrator.application.library import Library
 from chappe_orchestrator.application.outages import Outages
@@ -89,7 +98,7 @@ class _Work:
         self.received: list[tuple[int, dt.datetime]] = []
 
         self.pasts: dict[Who, dict[Asked, Answer]] = {}
-        self.wanting: dict[Who, Asked] = {}
+        self.wanting: dict[Who, list[Asked]] = {}
         self.read_keys: dict[Who, set[Key]] = {}
         self.more_keys: defaultdict[Who, set[Key]] = defaultdict(set)
         self.short: set[Who] = set()
@@ -218,6 +227,9 @@ class Journeying:
             changes.outbox += to_journal(NAME, shard, decisions)
         await self._store.commit(batch, changes)
         self._timers.apply(changes.timers_gone, changes.timers_armed)
+        self._timers.put_aside(changes.timers_aside)
+        for who, timer in changes.timers_roused:
+            self._timers.force(who, timer)
         self._sweeps.apply(changes.sweeps)
         if changes.calls:
             self._on_calls()
@@ -294,7 +306,8 @@ class Journeying:
                 break
             asked: list[tuple[Who, Asked]] = []
             if self._history is not None and work.wanting:
-                asked, work.wanting = list(work.wanting.items()), {}
+                asked = [(who, one) for who, ones in work.wanting.items() for one in ones]
+                work.wanting = {}
                 for (who, about), answer in (await self._history.answers(asked, batch.now)).items():
                     work.pasts.setdefault(who, {})[about] = answer
             again = [*dict.fromkeys([*(who for who, _ in asked), *work.short])]
@@ -306,7 +319,7 @@ class Journeying:
             work.wanting |= part.wanting
             work.short = part.short
         for who, about in work.wanting.items():
-            error = HistoryWantedError(about.query)
+            error = HistoryWantedError(about[0].query)
             self._park(who, work, error, changes, work.workspaces.get(who))
         for who in work.short:
             error = LookupError("facts of our own lead to ever more keys")
@@ -328,6 +341,7 @@ class Journeying:
         release = work.releases.get(who) if who in loaded.parked else None
         if who in loaded.parked and not forgotten and release is None:
             self._keep(who, work, changes)
+            _put_aside(who, gone, changes)
             return
         state = loaded.contacts.get(who)
         if state is None:
@@ -336,12 +350,14 @@ class Journeying:
             state = Contact(id=who.contact, workspace=work.workspaces[who], profile=Profile())
             state.keys = loaded.keys.get(who, {})
         inputs: list[StepInput] = [*heard.before]
-        inputs += [] if heard.departure else [*timers, *work.rechecks.get(who, [])]
-        if release is not None and not release.more:
-            inputs += _overdue(who, state, timers, changes)
+        if release is not None and release.more:
+            _put_aside(who, gone, changes)
+        elif heard.departure is None:
+            inputs += [*timers, *work.rechecks.get(who, [])]
+            inputs += self._missed(state) if release is not None else []
         until = self._outages.heard_until(who.shard) if self._outages is not None else None
         state.read_keys = work.read_keys.get(who, set())
-        held = departing.timers_of(state)
+        held = departing.timers_of(state) if heard.departure is not None else []
         before = {one.id: _standing(one) for one in state.enrollments.values()}
         try:
             journeys = self._library.of(state.workspace)
@@ -357,6 +373,8 @@ class Journeying:
                 self._collect(who, state, effects, batch, changes)
                 if release is not None:
                     self._unpark(who, release, work, changes)
+                    if not release.more:
+                        changes.timers_roused += [(who, one) for one in self._asleep(state, batch)]
             else:
                 past = [*loaded.history.get(who, ()), *effects.remembered]
                 self._depart(who, state, effects, heard, past, batch, changes)
@@ -370,10 +388,12 @@ class Journeying:
         except HistoryWantedError as wanted:
             del changes.timers_gone[gone:]
             work.workspaces.setdefault(who, state.workspace)
-            work.wanting[who] = Asked(wanted.query, wanted.entered_at)
+            queries = (wanted.query, *wanted.also)
+            work.wanting[who] = [Asked(query, wanted.entered_at) for query in queries]
         except Exception as error:
             logger.exception("A step failed; the contact is parked", contact=who.contact)
             self._park(who, work, error, changes, state.workspace)
+            _put_aside(who, gone, changes)
 
     def _park(
         self,
@@ -401,6 +421,22 @@ class Journeying:
             changes.outbox += parking.next_release(
                 who, work.events[who], release.number, self._partitions
             )
+
+    def _missed(self, state: Contact) -> Iterable[Recheck]:
+        """Every look at the contact that a sweep may have wanted while it was parked."""
+        for workspace, journey, _ in self._library.watching():
+            if workspace == state.workspace:
+                yield Recheck(journey)
+
+    def _asleep(self, state: Contact, batch: Batch) -> Iterable[Timer]:
+        """What came to nothing while the contact was parked. It fires in the order of all timers:
+        after what the log holds, of which the release may be the first to be read.
+        """
+        yield from departing.overdue(state, batch.now)
+        paused = self._library.of(state.workspace).paused
+        for one in state.enrollments.values():
+            if one.held and one.due_at is not None and one.journey not in paused:
+                yield Timer(one.due_at, one.id, one.token)
 
     def _collect(
         self, who: Who, state: Contact, effects: Effects, batch: Batch, changes: Changes
@@ -457,10 +493,9 @@ class Journeying:
             if isinstance(command, Send):
                 asked = msgspec.structs.replace(command, needs=needs)
             if isinstance(command, Send | Cancel):
-                yield to_contact(
-                    who.shard, SENDS, command.workspace, command.contact, _encode(asked),
-                    self._partitions,
-                )  # fmt: skip
+                yield to_own_contact(
+                    who.shard, SENDS, command.workspace, command.contact, _encode(asked)
+                )
 
     def _facts(self, who: Who, effects: Effects) -> Iterable[Out]:
         for event in effects.events:
@@ -496,11 +531,10 @@ class Journeying:
             self._resuming = set()
 
 
-def _overdue(who: Who, state: Contact, known: Sequence[Timer], changes: Changes) -> Sequence[Timer]:
-    """The timers that fell due while the contact was parked: they were let go then."""
-    found = departing.overdue(state, changes.at, known)
-    changes.timers_gone += [(who, one) for one in found]
-    return found
+def _put_aside(who: Who, since: int, changes: Changes) -> None:
+    """The contact's timers of this batch stay in the table: they fire once it is released."""
+    changes.timers_aside += changes.timers_gone[since:]
+    del changes.timers_gone[since:]
 
 
 def _standing(one: Enrollment) -> tuple[int, str, str, bool]:

@@ -1,8 +1,10 @@
 """What goes into a step besides the state, and what comes out of it."""
 
 import datetime as dt
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
 
 from chappe.events import Command, Decision, Event, Snapshot
 from chappe.ids import ContactId, EnrollmentId, EventId, StepId, WorkspaceId
@@ -80,21 +82,20 @@ class Remembered(NamedTuple):
     data: dict[str, Any]
 
 
-@dataclass(slots=True)
-class Effects:
+class Effects(msgspec.Struct):
     """What a step wants done, in order, and which parts of the state it changed.
 
     ``events`` are facts to publish, flagged ``derived``.
     """
 
-    commands: list[Command] = field(default_factory=list[Command])
-    timers_set: list[Timer] = field(default_factory=list[Timer])
-    timers_cleared: list[Timer] = field(default_factory=list[Timer])
-    events: list[Event] = field(default_factory=list[Event])
-    calls: list[Call] = field(default_factory=list[Call])
-    calls_dropped: list[str] = field(default_factory=list[str])
-    decisions: list[Decision] = field(default_factory=list[Decision])
-    remembered: list[Remembered] = field(default_factory=list[Remembered])
+    commands: list[Command] = []
+    timers_set: list[Timer] = []
+    timers_cleared: list[Timer] = []
+    events: list[Event] = []
+    calls: list[Call] = []
+    calls_dropped: list[str] = []
+    decisions: list[Decision] = []
+    remembered: list[Remembered] = []
     profile_changed: bool = False
-    enrollments_changed: set[EnrollmentId] = field(default_factory=set[EnrollmentId])
-    keys_changed: set[Key] = field(default_factory=set[Key])
+    enrollments_changed: set[EnrollmentId] = set()
+    keys_changed: set[Key] = set()

@@ -2,10 +2,11 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from chappe.journey.calendar import first_zone
 from chappe.journey.history import Answer, HistoryWantedError, Past, Query, answered
@@ -23,12 +24,11 @@ class Asked(NamedTuple):
     entered_at: dt.datetime | None
 
 
-@dataclass(slots=True)
-class Pasts:
+class Pasts(msgspec.Struct):
     """What the history answered before the step, and what the step itself has heard since."""
 
-    answers: Mapping[Asked, Answer] = field(default_factory=dict[Asked, Answer])
-    heard: list[Past] = field(default_factory=list[Past])
+    answers: dict[Asked, Answer] = {}
+    heard: list[Past] = []
 
     def ask(self, query: Query, now: dt.datetime, entered_at: dt.datetime | None) -> Answer:
         """Raises ``HistoryWantedError`` until it was answered."""
@@ -153,6 +153,25 @@ class Known:
         if how == "clicked":
             return sum(one.clicked is not None for one in last)
         return sum(one.opened is not None for one in last)
+
+    @property
+    def half_life(self) -> dt.timedelta | None:
+        return self._half_life
+
+    def days(self, event: str) -> Mapping[int, int]:
+        counter = self._profile.counters.get(event)
+        return counter.days if counter is not None else {}
+
+    def later(self, now: dt.datetime) -> "Known":
+        return Known(
+            self._profile,
+            self.event,
+            now=now,
+            enrollment=self._enrollment,
+            zones=self._zones,
+            half_life=self._half_life,
+            pasts=self._pasts,
+        )
 
     def consent(self, channel: str) -> str:
         held = self._profile.consent.get(channel)

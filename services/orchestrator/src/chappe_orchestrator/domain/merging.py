@@ -71,9 +71,9 @@ _decode_part = msgspec.json.Decoder(Part, strict=False).decode
 
 def merged_into(event: Event) -> ContactId | None:
     """Whom the contact of ``event`` goes into; None when it is not the one that goes."""
-    into = event.data.get("into")
     if event.name != MERGED or event.data.get("from") != event.contact:
         return None
+    into = event.data.get("into")
     return ContactId(into) if isinstance(into, str) and into != event.contact else None
 
 

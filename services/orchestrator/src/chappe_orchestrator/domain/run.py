@@ -3,8 +3,9 @@
 import datetime as dt
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from chappe.events import Cancel, Decision, Event, Flags
 from chappe.ids import EventId, MessageId, SourceId, StepId, derived
@@ -18,23 +19,22 @@ DERIVED_DEPTH_MAX = 16
 """So many facts may follow from one another before the last is told but no longer applied."""
 
 
-@dataclass(slots=True)
-class Run:
+class Run(msgspec.Struct):
     """``cause`` names the input in hand: an event's id, or an enrollment with its token."""
 
     contact: Contact
     journeys: Journeys
     now: dt.datetime
-    effects: Effects = field(default_factory=Effects)
+    effects: Effects = msgspec.field(default_factory=Effects)
     cause: str = ""
     event: EventId | None = None
     source: str | None = None
     received_at: dt.datetime | None = None
     heard_until: dt.datetime | None = None
     timer_due: dt.datetime | None = None
-    pending: deque[tuple[Event, int]] = field(default_factory=deque[tuple[Event, int]])
+    pending: deque[tuple[Event, int]] = msgspec.field(default_factory=deque)
     depth: int = 0
-    pasts: Pasts = field(default_factory=Pasts)
+    pasts: Pasts = msgspec.field(default_factory=Pasts)
     _decisions: int = 0
     _derived: int = 0
 
@@ -57,10 +57,12 @@ class Run:
         traits: dict[str, Any] | None = None,
         publish: bool = True,
         test: bool = False,
+        historical: bool = False,
     ) -> None:
         """A fact of our own, applied after the one in hand and published for others.
 
-        Its id derives from the cause, so a replay says the same.
+        Its id derives from the cause, so a replay says the same. What follows from something
+        ``historical`` brings nobody into a journey either.
         """
         self._derived += 1
         event = Event(
@@ -73,7 +75,7 @@ class Run:
             contact=self.contact.id,
             traits=traits or {},
             data=data,
-            flags=Flags(derived=True, test=test),
+            flags=Flags(derived=True, test=test, historical=historical),
         )
         if self.depth >= DERIVED_DEPTH_MAX:
             self.decide("stopped", reason="too_deep", seen={"name": name})

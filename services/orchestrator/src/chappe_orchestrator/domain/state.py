@@ -5,7 +5,6 @@ a hostile or busy source cannot make one contact large.
 """
 
 import datetime as dt
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -166,8 +165,7 @@ class KeysWantedError(Exception):
         self.key = key
 
 
-@dataclass(slots=True)
-class Contact:
+class Contact(msgspec.Struct):
     """All that ``step`` may look at for one contact.
 
     ``enrollments`` holds the active ones and those that may still reach their goal; ``keys`` those
@@ -177,8 +175,6 @@ class Contact:
     id: ContactId
     workspace: WorkspaceId
     profile: Profile
-    enrollments: dict[EnrollmentId, Enrollment] = field(
-        default_factory=dict[EnrollmentId, Enrollment]
-    )
-    keys: dict[Key, KeyMark] = field(default_factory=dict[Key, KeyMark])
+    enrollments: dict[EnrollmentId, Enrollment] = {}
+    keys: dict[Key, KeyMark] = {}
     read_keys: set[Key] | None = None
