@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup demo test check format generate lock kafka kafka-stop bench sim chaos clean
+.PHONY: help setup demo test peers check format generate lock kafka kafka-stop bench sim chaos clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 20
@@ -20,6 +20,9 @@ demo: setup ## the live demo (ARGS=--once: headless, checks itself)
 
 test: setup ## every test that this machine can run (ARGS for pytest)
 	@$(BIN)/python -m pytest tests/unit tests/sim tests/contract tests/integration tests/e2e $(ARGS)
+
+peers: setup ## the tests against real mail programs: Postfix, OpenDKIM, SpamAssassin, swaks (root)
+	@$(BIN)/python -m pytest tests/peers -q $(ARGS)
 
 check: setup ## format, lint, types, layers, generated files
 	$(BIN)/ruff format --check .

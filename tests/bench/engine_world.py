@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import os
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 import asyncpg
 import msgspec
+from cpu import parent, postgres_cpu
 from typing_extensions import override
 
 from chappe.broker import Outgoing
@@ -36,7 +36,6 @@ DEFAULT = WorkspaceId("default")
 SOURCE = SourceId("src_bench")
 PATIENCE_SECONDS = 1_800
 COPY_ROWS = 20_000
-TICKS = os.sysconf("SC_CLK_TCK")
 
 WAITING = """\
 schema: 1
@@ -74,29 +73,6 @@ def other(number: int) -> str:
 
 
 # -- measuring ----------------------------------------------------------------------------------
-
-
-def _ticks(pid: int, *, reaped: bool = False) -> int:
-    stat = Path(f"/proc/{pid}/stat").read_text("utf-8").rsplit(")", 1)[1].split()
-    return sum(map(int, stat[11:15] if reaped else stat[11:13]))
-
-
-def parent(pid: int) -> int:
-    """Of a process that runs."""
-    return int(Path(f"/proc/{pid}/stat").read_text("utf-8").rsplit(")", 1)[1].split()[1])
-
-
-def postgres_cpu(postmaster: int) -> float:
-    """CPU seconds of a Postgres with all it has started, those that have ended too."""
-    ticks = _ticks(postmaster, reaped=True)
-    for path in Path("/proc").iterdir():
-        if path.name.isdigit():
-            try:
-                if parent(int(path.name)) == postmaster:
-                    ticks += _ticks(int(path.name))
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-    return ticks / TICKS
 
 
 def resident_mb() -> float:

@@ -71,10 +71,11 @@ class Box:
     def __init__(self, process: subprocess.Popen[bytes], endpoints: dict[str, Any]) -> None:
         self.process = process
         self.url: str = endpoints["url"].rstrip("/")
-        self.inbox: str = endpoints["inbox"].rstrip("/")
+        self.inbox: str = (endpoints["inbox"] or "").rstrip("/")
         self.client = httpx.Client(timeout=60)
         self.key = self._source()
-        self._publish()
+        self._brand()
+        self.publish("bench", JOURNEY, "bench-mail")
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
         answer = self.client.request(
@@ -87,14 +88,17 @@ class Box:
         made = self.api("POST", "/api/v1/sources", {"kind": "segment", "name": "bench"})
         return made["secret"]
 
-    def _publish(self) -> None:
+    def _brand(self) -> None:
         brand = {"name": "Bench", "from": "Bench <hello@bench.example>", "address": "1 Quay, Brest"}
         self.api("PUT", "/api/v1/brand", brand)
-        files = {"bench-mail.mjml": TEMPLATE}
-        made = self.api("POST", "/api/v1/templates", {"name": "bench-mail", "files": files})
+
+    def publish(self, name: str, journey: str, template: str) -> None:
+        """A journey whose one mail is the bench's."""
+        files = {f"{template}.mjml": TEMPLATE}
+        made = self.api("POST", "/api/v1/templates", {"name": template, "files": files})
         pinned = {key: made[key] for key in ("version", "class", "topic")}
-        journeys = [{"file": "bench.yaml", "yaml": JOURNEY}]
-        body = {"journeys": journeys, "templates": {"bench-mail": pinned}}
+        journeys = [{"file": f"{name}.yaml", "yaml": journey}]
+        body = {"journeys": journeys, "templates": {template: pinned}}
         self.api("POST", "/api/v1/journeys/publish", body)
 
     @property

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cancel
 import conditions
 import edge
 import engine
+import engine_space
 import envelope
 import path
 import resolver
+import sender
 from harness import ROOT, machine
 
 Bench = Callable[[], list[dict[str, Any]]]
@@ -26,11 +29,14 @@ def benches(*, full: bool) -> dict[str, Bench]:
     found: dict[str, Bench] = {
         "latency": lambda: path.latency("embedded", CHAPPE_KAFKA_BOOTSTRAP=""),
         "burst": lambda: path.burst("embedded", CHAPPE_KAFKA_BOOTSTRAP=""),
+        "cancel": lambda: cancel.measure("embedded", CHAPPE_KAFKA_BOOTSTRAP=""),
         "edge": lambda: edge.measure(None),
         "envelope": envelope.measure,
         "resolver": resolver.measure,
+        "sender": sender.measure,
         "conditions": conditions.measure,
         "engine": lambda: engine.measure(full=full),
+        "engine-space": lambda: engine_space.measure(full=full),
     }
     kafka = os.environ.get("CHAPPE_KAFKA_BOOTSTRAP")
     if kafka:
@@ -42,6 +48,7 @@ def benches(*, full: bool) -> dict[str, Bench]:
             }
 
         found["latency-kafka"] = lambda: path.latency("kafka", **environment())
+        found["cancel-kafka"] = lambda: cancel.measure("kafka", **environment())
         found["edge-kafka"] = lambda: edge.measure(kafka)
         found["burst-kafka"] = lambda: path.burst("kafka", **environment())
     return found

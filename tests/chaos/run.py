@@ -1,9 +1,11 @@
 """The fault run: people sign up while processes are killed and stalled; then everything is counted.
 
-    python tests/chaos/run.py [--seconds 60] [--seed 1] [--broker kafka]
+    python tests/chaos/run.py [--seconds 60] [--seed 1] [--broker kafka] [--only senders]
 
-Separate processes over a real Kafka, two of each stateful one. Every 0.4 to 1.6 s a fault is drawn
-from the seed: kill -9, or a stall of 3 to 5 s from which a process wakes as a zombie. Writes
+Separate processes, two of each stateful one, over a real Kafka or the embedded log. Every 0.4 to
+1.6 s a fault is drawn from the seed: kill -9, or a stall of 3 to 5 s from which a process wakes as
+a zombie. Then senders alone, as fast as they can, killed where it matters most: against a mail
+server that hangs up at every stage, and against providers that take mail and lie about it. Writes
 ``build/chaos.json``; exit 1 when a mail is doubled, or missing without being in doubt.
 """
 
@@ -21,8 +23,11 @@ import tempfile
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import asyncpg
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -31,6 +36,7 @@ from chappe.clock import WallClock  # noqa: E402
 from chappe.testing import kafka  # noqa: E402
 from chappe_onebox.box.postgres import open_postgres  # noqa: E402
 from chappe_onebox.inbox import open_inbox  # noqa: E402
+from tests.chaos import senders  # noqa: E402
 from tests.e2e.apart.driving import api, messages, publish, received, sign_up  # noqa: E402
 from tests.e2e.apart.fleet import CHAPPE, KEY, TOKEN, Fleet, Process, until  # noqa: E402
 
@@ -42,49 +48,105 @@ SETTLE_SECONDS_MAX = 120
 async def main() -> int:
     """Run the faults; 0 when nothing was lost or doubled."""
     options = _options()
+    counts: dict[str, Any] = {}
     async with AsyncExitStack() as stack:
-        directory = Path(tempfile.mkdtemp(prefix="chappe-chaos-"))
-        stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        fleet = await _fleet(stack, directory)
-        counts = await _chaos(fleet, options.seconds, random.Random(options.seed))
+        ground = await _ground(stack, options.broker)
+        if options.only in {None, "fleet"}:
+            fleet = await _fleet(stack, ground)
+            counts = await _chaos(fleet, options.seconds, random.Random(options.seed))
+            fleet.close()
+        if options.only in {None, "senders"}:
+            counts["senders"] = await _senders(ground, options.seconds, options.seed)
     counts |= {"seconds": options.seconds, "seed": options.seed, "broker": options.broker}
     out = ROOT / "build" / "chaos.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(counts, indent=2) + "\n", "utf-8")
     print(json.dumps(counts, indent=2))
-    return int(counts["doubled"] > 0 or counts["lost"] > 0)
+    wrong = [run["wrong"] for run in counts.get("senders", {}).values() if run["wrong"]]
+    return int(counts.get("doubled", 0) > 0 or counts.get("lost", 0) > 0 or bool(wrong))
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--broker", choices=["kafka"], default="kafka")
+    parser.add_argument("--broker", choices=["kafka", "embedded"], default="kafka")
+    parser.add_argument("--only", choices=["fleet", "senders"])
     return parser.parse_args()
 
 
-async def _fleet(stack: AsyncExitStack, directory: Path) -> Fleet:
-    if reason := kafka.available():
-        raise SystemExit(f"the fault run needs a Kafka of its own: {reason}")
-    kafka.ensure_libs()
-    broker = kafka.KafkaBroker(directory / "kafka")
-    await asyncio.to_thread(broker.start)
-    stack.callback(broker.stop)
+@dataclass(frozen=True)
+class Ground:
+    """What every run stands on; each has a database and topics of its own."""
+
+    directory: Path
+    dsn: str
+    kafka: str | None
+
+    async def database(self, name: str) -> str:
+        admin = await asyncpg.connect(self.dsn)
+        await admin.execute(f"CREATE DATABASE {name}")
+        await admin.close()
+        return self.dsn.replace("/postgres?", f"/{name}?", 1)
+
+    def broker(self) -> dict[str, str]:
+        """The settings of an empty one."""
+        if self.kafka is None:
+            return {}
+        return {
+            "CHAPPE_KAFKA_BOOTSTRAP": self.kafka,
+            "CHAPPE_KAFKA_PREFIX": f"chaos.{secrets.token_hex(4)}.",
+        }
+
+
+async def _ground(stack: AsyncExitStack, broker: str) -> Ground:
+    directory = Path(tempfile.mkdtemp(prefix="chappe-chaos-"))
+    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    bootstrap = None
+    if broker == "kafka":
+        if reason := kafka.available():
+            raise SystemExit(f"the fault run needs a Kafka of its own: {reason}")
+        kafka.ensure_libs()
+        server = kafka.KafkaBroker(directory / "kafka")
+        await asyncio.to_thread(server.start)
+        stack.callback(server.stop)
+        bootstrap = server.bootstrap
     postgres = await stack.enter_async_context(open_postgres(directory / "postgres"))
+    return Ground(directory, postgres.dsn, bootstrap)
+
+
+async def _senders(ground: Ground, seconds: float, seed: int) -> dict[str, Any]:
+    """Half of the time by SMTP, the rest shared by the providers."""
+    found: dict[str, Any] = {}
+    for at, name in enumerate(("relay", *senders.PROVIDERS)):
+        database = await ground.database(f"senders_{name}")
+        directory = ground.directory / name
+        directory.mkdir()
+        dice = random.Random(seed + at)
+        more = ground.broker()
+        if name == "relay":
+            run = senders.by_relay(database, directory, seconds / 2, dice, **more)
+        else:
+            each = seconds / 2 / len(senders.PROVIDERS)
+            run = senders.by_each_provider(name, database, directory, each, dice, **more)
+        found[name] = await run
+    return found
+
+
+async def _fleet(stack: AsyncExitStack, ground: Ground) -> Fleet:
     inbox = await stack.enter_async_context(
-        open_inbox(directory=directory / "inbox", clock=WallClock())
+        open_inbox(directory=ground.directory / "inbox", clock=WallClock())
     )
     environment = {
         "PATH": os.environ["PATH"],
-        "HOME": str(directory),
-        "CHAPPE_DATABASE_URL": postgres.dsn,
-        "CHAPPE_KAFKA_BOOTSTRAP": broker.bootstrap,
-        "CHAPPE_KAFKA_PREFIX": f"chaos.{secrets.token_hex(4)}.",
+        "HOME": str(ground.directory),
+        "CHAPPE_DATABASE_URL": await ground.database("fleet"),
+        **ground.broker(),
         "CHAPPE_SMTP_URL": f"smtp://127.0.0.1:{inbox.smtp_port}",
         "CHAPPE_ADMIN_TOKEN": TOKEN,
         "CHAPPE_SECRET_KEY": KEY,
         "CHAPPE_SHARDS": "16",
-        "CHAPPE_DATA": str(directory / "data"),
+        "CHAPPE_DATA": str(ground.directory / "data"),
         "CHAPPE_PUBLIC_URL": "https://mail.shop.example",
     }
     migrate = [CHAPPE, "migrate"]

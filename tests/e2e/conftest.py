@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.box import Box
+from tests.e2e.journeys import Stage
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -18,6 +19,20 @@ def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
     made = Box(tmp_path_factory.mktemp("shared") / "data")
     try:
         yield made
+    finally:
+        made.end()
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """One demo whose clock is moved, by years, for all journeys; each test has its own people.
+
+    Calls to servers on this machine are allowed.
+    """
+    data = tmp_path_factory.mktemp("stage") / "data"
+    made = Box(data, env={"CHAPPE_OUTBOUND_LOOPBACK": "true"})
+    try:
+        yield Stage(made)
     finally:
         made.end()
 

@@ -97,3 +97,66 @@ def test_templates_are_published_as_the_same_version_again(box: Box) -> None:
     again = _json(box.command("templates", "publish", folder, "--json"))["items"]
     assert first == again
     assert {each["class"] for each in first} == {"marketing"}
+
+
+DRAFT = """\
+schema: 1
+journey: cli-draft
+trigger: {request: manual}
+steps: [{wait: 1d}]
+"""
+
+
+def test_a_draft_is_kept_shown_checked_and_published_by_its_name(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "journey.yaml").write_text(DRAFT)
+    assert box.command("journeys", "apply", str(tmp_path), "--draft").returncode == 0
+    (listed,) = _json(box.command("journeys", "drafts", "list", "--json"))["items"]
+    assert (listed["journey"], listed["version"]) == ("cli-draft", None)
+    shown = box.command("journeys", "drafts", "show", "cli-draft").stdout
+    (tmp_path / "journey.yaml").write_text(shown)
+    assert _json(box.command("journeys", "validate", str(tmp_path), "--json"))["valid"] is True
+    checked = box.command("journeys", "drafts", "validate", "cli-draft", "--json")
+    assert _json(checked)["valid"] is True
+    done = _json(box.command("journeys", "publish", "cli-draft", "--json"))["items"]
+    assert done == [{"journey": "cli-draft", "version": 1, "changed": True}]
+    assert _json(box.command("journeys", "drafts", "list", "--json"))["items"] == []
+    assert _json(box.command("journeys", "publish", "cli-draft", "--json"), 2)["error"]
+    box.command("journeys", "apply", str(tmp_path), "--draft")
+    assert box.command("journeys", "drafts", "drop", "cli-draft").returncode == 0
+
+
+def test_a_journey_begins_for_whoever_its_trigger_listens_to(box: Box, tmp_path: Path) -> None:
+    text = DRAFT.replace("cli-draft", "cli-by-hand")
+    (tmp_path / "journey.yaml").write_text(text)
+    assert box.command("journeys", "apply", str(tmp_path)).returncode == 0
+    who = "email:by-hand@example.com"
+    box.command("events", "send", "custom.met", "--contact", who)
+    start = ("enrollments", "start", who, "cli-by-hand", "--json")
+
+    def begun() -> Any:
+        done = box.command(*start, "--by", "manual")
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    assert until(begun)["status"] == "entered"
+    assert _json(box.command(*start))["status"] == "not_entered"
+
+
+def test_segments_are_applied_shown_counted_and_deleted(box: Box, tmp_path: Path) -> None:
+    (tmp_path / "lyon.yaml").write_text(
+        "schema: 1\nsegment: cli-lyon\nrule: {contact.city: Lyon}\n"
+    )
+    (tmp_path / "both.yaml").write_text(
+        "schema: 1\nsegment: cli-both\nrule: {any: [{segment: cli-lyon}, {segment: cli-lyn}]}\n"
+    )
+    done = box.command("segments", "apply", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    warning = "cli-both: no segment is called 'cli-lyn', did you mean 'cli-lyon'?"
+    assert warning in done.stderr
+    listed = _json(box.command("segments", "list", "--json"))["items"]
+    assert {"cli-both", "cli-lyon"} <= {each["segment"] for each in listed}
+    assert _json(box.command("segments", "count", "cli-lyon", "--json")) == {"contacts": 0}
+    (tmp_path / "again.yaml").write_text(box.command("segments", "show", "cli-lyon").stdout)
+    assert box.command("segments", "apply", str(tmp_path / "again.yaml")).returncode == 0
+    for name in ("cli-both", "cli-lyon"):
+        assert box.command("segments", "delete", name).returncode == 0
+    assert _json(box.command("segments", "show", "cli-lyon", "--json"), 2)["error"]

@@ -83,6 +83,9 @@ class Fake:
     kind: str
     faults: list[Fault] = field(default_factory=list)
     taken: list[Taken] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """Our ids of the mails that it said no to, one by one."""
+    retry_after: int = RETRY_AFTER
     requests: list[Request] = field(default_factory=list)
     url: str = ""
     connections: int = 0
@@ -105,9 +108,11 @@ class Fake:
         if fault is Fault.RATE:
             given = api.error(429, "rate_limit_exceeded")
             return Answer(
-                given.status, given.body, given.headers | {"Retry-After": str(RETRY_AFTER)}
+                given.status, given.body, given.headers | {"Retry-After": str(self.retry_after)}
             )
         if fault is Fault.REFUSED:
+            alone = api.read(request)
+            self.refused += [mail.message for mail in alone] if len(alone) == 1 else []
             return api.error(api.refusal, "invalid")
         if fault is Fault.ERROR:
             return api.error(500, "application_error")
@@ -117,13 +122,16 @@ class Fake:
             return given if body == request.body and api.repeats else api.error(*api.repeated)
         mails = api.read(request)
         each = [
-            None if fault is Fault.PARTIAL and place % 2 else self._take(mail)
+            self._refuse(mail) if fault is Fault.PARTIAL and place % 2 else self._take(mail)
             for place, mail in enumerate(mails)
         ]
         given = api.success(each)
         if key is not None:
             self._keys[key] = (request.body, given)
         return given
+
+    def _refuse(self, mail: Taken) -> None:
+        self.refused.append(mail.message)
 
     def _take(self, mail: Taken) -> str:
         ident = f"{self.kind}-{next(self._ids)}"

@@ -97,10 +97,13 @@ class SimLoop(asyncio.BaseEventLoop):
         self._collect()
         if not self._ready:
             return
-        at = self._lot.randrange(len(self._ready))
-        self._ready.rotate(-at)
-        handle = self._ready.popleft()
-        self._ready.rotate(at)
+        ready = self._ready
+        if len(ready) == 1:
+            handle = ready.popleft()
+        else:
+            at = int(self._lot.random() * len(ready))
+            handle = ready[at]
+            del ready[at]
         if handle._cancelled:
             return
         process = handle._context.get(PROCESS, "")

@@ -44,7 +44,7 @@ class Process:
 
     def __init__(
         self,
-        fleet: "Fleet",
+        fleet: "Processes",
         roles: tuple[str, ...],
         fault: str | None = None,
         mark: Path | None = None,
@@ -81,13 +81,12 @@ class Process:
                 self.kill()
 
 
-class Fleet:
-    """All of Chappe, process by process, with an inbox of the test's own at the end of it."""
+class Processes:
+    """Services of one installation, each in a process of its own."""
 
-    def __init__(self, environment: dict[str, str], inbox: Inbox) -> None:
+    def __init__(self, environment: dict[str, str]) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="chappe-apart-"))
         self.environment = environment
-        self.inbox = inbox
         self.processes: list[Process] = []
 
     def start(
@@ -105,3 +104,11 @@ class Fleet:
         for process in self.processes:
             process.stop()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Fleet(Processes):
+    """All of Chappe, process by process, with an inbox of the test's own at the end of it."""
+
+    def __init__(self, environment: dict[str, str], inbox: Inbox) -> None:
+        super().__init__(environment)
+        self.inbox = inbox

@@ -24,6 +24,7 @@ from chappe.journey import Condition, check
 from chappe.journey.conditions import OPERATORS
 from chappe.journey.history import Answer, Past, Query, answered
 from chappe.journey.predicates import event_filter
+from chappe.journey.sense import always, never
 from chappe.journey.sql import FUNCTIONS, Over, to_sql
 from chappe.journey.values import walk
 
@@ -567,6 +568,9 @@ def _meet(
             # As JSON brings them: what a stream or a document can hold.
             here = check(condition).holds(_as_stored(case))
             assert here is answer, (written, row(case), case.history)
+            refuted = never(condition) if here else always(condition)
+            # Here an event may lie ahead; what is heard never does.
+            assert refuted is None or "future" in refuted, (written, refuted)
             met.add(cell._replace(value=really(cell, case, written)))
             answers.setdefault((cell.node, cell.operator), set()).add(here)
 

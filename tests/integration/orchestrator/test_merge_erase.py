@@ -129,6 +129,60 @@ async def test_an_order_that_the_other_contact_placed_meanwhile_ends_the_journey
         assert after["status"] == "finished"
 
 
+BIG = """
+schema: 1
+journey: big
+trigger: {event: custom.go}
+exit:
+  - {event: order.placed, where: {event.total: {at_least: "100 EUR"}}}
+  - {event: order.placed, where: {event.gift: true}}
+steps: [{wait: 1d}, {send: {template: a}}]
+"""
+
+
+@pytest.mark.parametrize("buyer", [OLD, NEW], ids=["the one that goes", "the one that stays"])
+async def test_an_exit_that_looks_at_the_event_is_answered_from_the_others_past(
+    pool: asyncpg.Pool, clock: HandClock, buyer: str
+) -> None:
+    async with Place.opened(pool, clock) as place:
+        body = {"journeys": [{"yaml": BIG}], "templates": {"a": {"version": "1", "topic": "t"}}}
+        answer = await place.http.post("/api/v1/journeys/publish", json=body)
+        assert answer.status_code == 200, answer.text
+        walker = NEW if buyer == OLD else OLD
+        await place.hear("custom.go", walker)
+        await place.settle()
+        for amount in ("20", "120"):
+            await place.advance(HOUR)
+            total = {"amount": amount, "currency": "EUR"}
+            await place.hear("order.placed", buyer, {"total": total})
+            await place.settle()
+        await merge(place)
+        await place.advance(dt.timedelta(days=2))
+        assert await place.mails(NEW) == []
+        (after,) = await enrollments(place, NEW)
+        assert after["reason"] == "order.placed"
+
+
+async def test_an_exit_that_looks_at_the_event_passes_over_what_it_does_not_mean(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with Place.opened(pool, clock) as place:
+        body = {"journeys": [{"yaml": BIG}], "templates": {"a": {"version": "1", "topic": "t"}}}
+        assert (await place.http.post("/api/v1/journeys/publish", json=body)).is_success
+        big = {"total": {"amount": "120", "currency": "EUR"}}
+        await place.hear("order.placed", OLD, big)  # Before the entry.
+        await place.settle()
+        await place.advance(HOUR)
+        await place.hear("custom.go", NEW)
+        await place.settle()
+        await place.advance(HOUR)
+        await place.hear("order.placed", OLD, {"total": {"amount": "20", "currency": "EUR"}})
+        await place.settle()
+        await merge(place)
+        await place.advance(dt.timedelta(days=2))
+        assert await place.mails(NEW) == ["a"]
+
+
 async def test_of_two_runs_of_one_identity_the_one_that_has_sent_more_goes_on(
     pool: asyncpg.Pool, clock: HandClock
 ) -> None:

@@ -197,3 +197,70 @@ def test_the_migration_installs_the_functions_that_conditions_call() -> None:
         one for one in migrations_in("chappe_orchestrator.migrations") if "profiles" in one.name
     ]
     assert FUNCTIONS.strip() in profiles.sql
+
+
+BIG = {"did": "order.placed", "where": {"event.total": {"above": "50 EUR"}}, "since": "90d"}
+
+
+async def test_what_leaves_the_window_of_the_history_leaves_the_segment(place: Place) -> None:
+    rule = {**BIG, "times": {"at_least": 2}}
+    assert (await put(place, "big-spender", rule)).is_success
+    total = {"sum": "event.total", "of": "order.placed", "since": "90d", "at_least": "100 EUR"}
+    assert (await put(place, "hundred", total)).is_success
+    for amount in ("60", "10", "70"):
+        await place.hear("order.placed", "zoe", order(amount))
+        await place.settle()
+        await place.advance(10 * DAY)
+    entered = [("segment.entered", "big-spender"), ("segment.entered", "hundred")]
+    assert await told(place) == entered
+    await place.advance(60 * DAY)
+    assert await told(place) == entered
+    await place.advance(2 * DAY)
+    left = [("segment.left", "big-spender"), ("segment.left", "hundred")]
+    assert await told(place) == entered + left
+    await place.advance(40 * DAY)
+    assert await place.pool.fetchval("SELECT count(*) FROM orchestrator.timer") == 0
+
+
+async def test_writing_a_segment_looks_at_everybody_who_is_there_already(place: Place) -> None:
+    for name in ("zoe", "ben"):
+        await place.hear("order.placed", name)
+    await place.settle()
+    await place.advance(20 * DAY)
+    await place.hear("order.placed", "ben")
+    await place.settle()
+    await place.advance(15 * DAY)
+    await put(place, "lapsed", {"not": {"did": "order.placed", "since": "30d"}})
+    await publish(place, GREET.replace("loyal", "lapsed"), "hello")
+    await place.hear("page.viewed", "ann")  # any batch notices the new rules
+    await place.settle()
+    held = await place.get("/api/v1/segments/lapsed/count")
+    assert held == {"contacts": 2}
+    assert await told(place) == [("segment.entered", "lapsed")]  # Ann's own, who is new
+    assert [await place.mails(name) for name in ("zoe", "ann", "ben")] == [[], ["hello"], []]
+    await place.advance(20 * DAY)
+    assert await place.mails("ben") == ["hello"]
+
+
+async def test_a_deleted_segment_is_left_by_everybody(place: Place) -> None:
+    await put(place, "lyon", {"contact.city": "Lyon"})
+    await place.hear("contact.updated", "zoe", traits={"city": "Lyon"})
+    await place.settle()
+    assert (await place.get("/api/v1/contacts/zoe"))["segments"] == ["lyon"]
+    await place.http.delete("/api/v1/segments/lyon")
+    await place.hear("page.viewed", "ann")
+    await place.settle()
+    assert (await place.get("/api/v1/contacts/zoe"))["segments"] == []
+    swept = "SELECT count(*) FROM orchestrator.watch_sweep WHERE done AND version = 0"
+    assert await place.pool.fetchval(swept) == 4
+
+
+async def test_forty_segments_that_ask_the_history_are_asked_together(place: Place) -> None:
+    for n in range(40):
+        where = {"event.total": {"above": f"{n} EUR"}}
+        rule = {"did": "order.placed", "where": where, "since": "90d"}
+        assert (await put(place, f"over-{n}", rule)).is_success
+    await place.hear("order.placed", "zoe", order("60"))
+    await place.settle()
+    assert len(await told(place)) == 40
+    assert await place.pool.fetchval("SELECT count(*) FROM orchestrator.parked_contact") == 0

@@ -243,6 +243,7 @@ async def sender_at(
     bounce_domain: str | None = None,
     names: SignedNames | None = None,
     delivery_allow: str | None = None,
+    shaping: str | None = None,
 ) -> AsyncGenerator[Place]:
     """A running sender; killed, not stopped, at the end of the block."""
     broker = broker or MemoryBroker(PARTITIONS)
@@ -254,6 +255,7 @@ async def sender_at(
                 "delivery_allow": delivery_allow,
                 "outbound_loopback": outbound_loopback,
                 "bounce_domain": bounce_domain,
+                "shaping": shaping,
             }
         ),
         pool=pool,

@@ -156,6 +156,53 @@ async def test_the_preferences_page_opts_out_of_a_topic_and_of_everything(
         assert await place.state("m_4") == ("accepted", None)
 
 
+async def test_the_preferences_page_wears_the_brand_and_names_topics_for_people(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with a_sender(pool, clock) as place:
+        kit: dict[str, Any] = {
+            "name": "Lanterns & Sons",
+            "address": "Lanterns & Sons, 12 Tower Street",
+            "logo_url": "https://cdn.example/logo.png",
+            "colors": {"primary": "#8a2be2"},
+            "topics": {"offers": {"en": "News & offers", "fr": "Nouvelles et offres"}},
+        }
+        assert (await place.http.put("/api/v1/brand", json=kit)).status_code == 200
+        assert (await place.http.get("/api/v1/brand")).json()["topics"] == kit["topics"]
+        await place.subscribe("zoe")
+        await place.settle()
+        token = place.tokens.seal("preferences", ["default", "zoe", "zoe@example.com", "m_0", None])
+        page = (await place.http.get(f"/p/{token}")).text
+        assert "News &amp; offers" in page
+        assert 'src="https://cdn.example/logo.png" alt="Lanterns &amp; Sons"' in page
+        assert "#8a2be2" in page
+        assert "<footer>Lanterns &amp; Sons, 12 Tower Street</footer>" in page
+        french = await place.http.get(f"/p/{token}", headers={"Accept-Language": "fr"})
+        assert "Nouvelles et offres" in french.text
+        assert french.text.count('class="main"') == 1
+
+
+async def test_whoever_never_agreed_is_told_so_and_may_subscribe(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with a_sender(pool, clock) as place:
+        token = place.tokens.seal("preferences", ["default", "zoe", "zoe@example.com", "m_0", None])
+        shown = await place.http.get(f"/p/{token}")
+        assert "You are not subscribed" in shown.text
+        assert 'type="checkbox"' not in shown.text
+        agreed = await place.http.post(f"/p/{token}", data={"do": "subscribe"})
+        assert 'type="checkbox"' in agreed.text
+
+
+async def test_the_preferences_link_of_a_test_mail_says_that_it_was_one(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with a_sender(pool, clock) as place:
+        for answer in (await place.http.get("/p/test"), await place.http.post("/p/test")):
+            assert answer.status_code == 404
+            assert "test mail" in answer.text
+
+
 async def test_a_forged_preferences_link_shows_nothing(
     pool: asyncpg.Pool, clock: HandClock
 ) -> None:

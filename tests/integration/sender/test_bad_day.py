@@ -1,5 +1,6 @@
 """The bad day: an emergency stop, mail that is kept instead of sent, going live again."""
 
+import asyncio
 import datetime as dt
 from typing import Any
 
@@ -8,8 +9,18 @@ import pytest
 
 from chappe.broker.memory import MemoryBroker
 from chappe.clock import HandClock
+from chappe.events import Identifier
 from chappe_sender.adapters.bad_day import PostgresBadDay
-from tests.integration.sender.place import PARTITIONS, Place, Script, a_sender, scripted, sender_at
+from tests.integration.sender.place import (
+    PARTITIONS,
+    PATIENCE_SECONDS,
+    Place,
+    Script,
+    a_sender,
+    scripted,
+    sender_at,
+)
+from tests.unit.sender.scripted_smtp import CUT, GATED
 
 
 async def stopped(place: Place, kind: str, value: str = "", **body: Any) -> dict[str, Any]:
@@ -79,6 +90,71 @@ async def test_a_message_claimed_before_the_stop_does_not_go(
         await place.settle()
         assert place.sent() == []
         assert (await place.state("m_1"))[0] == "pending"
+
+
+async def test_a_stop_reaches_a_message_that_a_server_is_waiting_for(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    script = Script(answers={"DATA": GATED})
+    async with a_sender(pool, clock, script) as place:
+        await place.subscribe("zoe")
+        await place.ask("zoe", "m_1")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while "DATA" not in place.smtp.commands:
+                await asyncio.sleep(0.005)
+        await stopped(place, "workspace")
+        script.gate.set()
+        await place.until("m_1", "pending")
+        assert place.sent() == []
+        await place.http.post("/api/v1/sending/resume", json={})
+        await place.until("m_1", "accepted")
+
+
+async def test_who_perhaps_got_it_is_on_the_list_too(pool: asyncpg.Pool, clock: HandClock) -> None:
+    async with a_sender(pool, clock, Script(answers={"dot": ["250 ok", CUT]})) as place:
+        for who in ("ann", "bob"):
+            await place.subscribe(who)
+            await place.ask(who, f"m_{who}")
+            await place.settle()
+        made = await stopped(place, "template", "cart")
+        assert (made["counts"]["received"], made["counts"]["in_doubt"]) == (1, 1)
+        path = f"/api/v1/sending/stops/{made['id']}/received"
+        got = (await place.http.get(path)).json()["items"]
+        assert {item["address"]: item["state"] for item in got} == {
+            "ann@example.com": "accepted", "bob@example.com": "in_doubt",
+        }  # fmt: skip
+        doubtful = (await place.http.get("/api/v1/messages?state=in_doubt")).json()["items"]
+        assert [each["id"] for each in doubtful] == ["m_bob"]
+        pages = [(await place.http.get(f"{path}?limit=1")).json()]
+        pages.append((await place.http.get(f"{path}?limit=1&cursor={pages[0]['next']}")).json())
+        assert [page["items"][0]["id"] for page in pages] == [item["id"] for item in got]
+        assert pages[1]["next"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "reason"),
+    [
+        ("email.unsubscribed", {"data": {"address": "zoe@example.com"}}, "unsubscribed"),
+        ("email.unsubscribed", {"data": {"scope": "topic", "topic": "offers"}}, "topic_opted_out"),
+        ("email.complained", {"data": {"address": "zoe@example.com"}}, "suppressed"),
+        ("contact.deleted", {"identifiers": (Identifier("email", "zoe@example.com"),)}, "erased"),
+    ],
+)
+async def test_a_change_of_mind_reaches_a_message_that_waits(
+    pool: asyncpg.Pool, clock: HandClock, name: str, fields: dict[str, Any], reason: str
+) -> None:
+    async with a_sender(pool, clock) as place:
+        await place.subscribe("zoe")
+        await stopped(place, "workspace")
+        await place.ask("zoe", "m_1")
+        await place.until("m_1", "pending")
+        clock.advance(dt.timedelta(minutes=1))
+        await place.event("zoe", name, **fields)
+        await place.settle()
+        await place.http.post("/api/v1/sending/resume", json={})
+        await place.until("m_1", "skipped")
+        assert await place.state("m_1") == ("skipped", reason)
+        assert place.sent() == []
 
 
 async def test_a_stop_of_what_is_not_there_is_refused(pool: asyncpg.Pool, clock: HandClock) -> None:
@@ -159,7 +235,16 @@ async def test_a_database_restored_from_a_backup_does_not_send_again(
         await place.until("m_1", "skipped")
         assert (await place.http.get("/api/v1/sending")).json()["delivery"] == "capture"
         assert await place.state("m_1") == ("skipped", "captured")
-        assert place.sent() == []
+        await place.http.post("/api/v1/sending/go-live")
+        clock.advance(dt.timedelta(seconds=1))
+        await place.ask("zoe", "m_2", "receipt")
+        await place.settle()
+        assert place.sent() == ["m_2"]
+        # What this database says is heard, although the log has newer words of the lost one.
+        accepted = [event.data["message"] for event in place.told("email.accepted")]
+        assert accepted == ["m_1", "m_2"]
+    async with scripted() as smtp, sender_at(pool, clock, smtp, broker=broker) as place:
+        assert (await place.http.get("/api/v1/sending")).json()["delivery"] == "live"
 
 
 async def test_a_log_that_lost_what_was_read_captures(pool: asyncpg.Pool, clock: HandClock) -> None:

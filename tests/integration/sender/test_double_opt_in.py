@@ -63,3 +63,5 @@ async def test_a_stale_or_forged_link_confirms_nothing(
         old = place.tokens.seal("confirm", ["default", "ada", "ada@example.com", "m_1", 1_000])
         for token in (old, old[:-4] + "AAAA"):
             assert (await place.http.post(f"/p/{token}")).status_code == 404
+        assert "has expired" in (await place.http.get(f"/p/{old}")).text
+        assert "does not work" in (await place.http.get(f"/p/{old[:-4]}AAAA")).text

@@ -135,6 +135,24 @@ async def test_what_comes_before_the_secret_waits_for_it(
         assert (await place.state("m_1"))[0] == "bounced"
 
 
+async def test_while_a_secret_is_rotated_the_one_before_is_good_for_a_day(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with a_sender(pool, clock) as place:
+        at = await endpoint(place, name="main", secret=KEY)
+        path = "/api/v1/providers/endpoints/main/secret"
+        assert (await place.http.put(path, json={"secret": "a-new-key"})).status_code == 200
+        await a_sent_mail(place)
+        await deliver(place, mailgun(unknown_user("m_1"), token="t1"), endpoint=at)
+        await place.settle()
+        assert (await place.state("m_1"))[0] == "bounced"
+        await place.http.put(path, json={"secret": "the-one-after"})
+        await deliver(place, mailgun(unknown_user("m_1"), token="t2"), endpoint=at)
+        await place.settle()
+        (shown,) = (await place.http.get("/api/v1/providers/endpoints")).json()["items"]
+        assert (shown["accepted"], shown["refused"]) == (1, 1)
+
+
 async def test_a_deleted_endpoint_is_believed_no_more(pool: asyncpg.Pool, clock: HandClock) -> None:
     async with a_sender(pool, clock) as place:
         at = await endpoint(place, secret=KEY)
@@ -353,6 +371,30 @@ async def test_mail_comes_back_to_an_address_that_names_its_message(
         (mail,) = place.mails()
         leave = str(mail["List-Unsubscribe"]).partition("mailto:")[2].partition("@")[0]
         assert place.tokens.open_return(leave) == ("u", "m_1")
+
+
+def letter(sender: str, *more: str) -> bytes:
+    head = [f"From: {sender}", "Subject: Re: Your cart", "Message-Id: <r1@mail.example>", *more]
+    return ("\n".join(head) + "\n\nThanks, is it blue?\n").encode()
+
+
+async def test_an_answer_by_a_human_is_told_as_a_reply_and_one_by_a_robot_is_not(
+    pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with a_sender(pool, clock, bounce_domain="bounce.shop.example") as place:
+        await a_sent_mail(place)
+        await returned(place, letter("zoe@example.com", "Auto-Submitted: auto-replied"), "m_1")
+        await returned(place, letter("zoe@example.com", "Precedence: list"), "m_1")
+        await returned(place, letter("stranger@spam.example"), "m_1")
+        await place.settle()
+        assert place.told("contact.replied") == []
+        await returned(place, letter("Zoé <Zoe@Example.com>"), "m_1")
+        await returned(place, letter("Zoé <Zoe@Example.com>"), "m_1")
+        await place.settle()
+        (told,) = place.told("contact.replied")
+        assert (told.contact, told.data["message"]) == ("zoe", "m_1")
+        assert (await place.state("m_1"))[0] == "accepted"
+        assert await suppressed(place) == {}
 
 
 async def test_a_bounce_while_handing_over_counts_for_the_address_too(

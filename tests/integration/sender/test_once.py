@@ -29,9 +29,9 @@ async def test_a_consenting_contact_gets_the_mail_and_everybody_is_told(
         assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
         token = re.search(r"<https://mail\.example/u/([\w-]+)>", str(mail["List-Unsubscribe"]))
         assert token is not None
-        assert place.tokens.open("unsubscribe", token[1]) == [
-            "default", "zoe", "zoe@example.com", "m_1", "offers",
-        ]  # fmt: skip
+        said = place.tokens.open("unsubscribe", token[1])
+        assert said is not None
+        assert said[:5] == ["default", "zoe", "zoe@example.com", "m_1", "offers"]
         (told,) = place.told()
         assert told.name == "email.accepted"
         assert told.data["message"] == "m_1"

@@ -296,6 +296,63 @@ async def test_a_sender_that_dies_asks_a_keyed_provider_again_byte_for_byte(
         assert len(bodies) < len(fake.requests)
 
 
+@pytest.mark.parametrize(
+    ("kind", "minutes", "state"),
+    [
+        ("resend", 11 * 60, "accepted"),
+        ("resend", 13 * 60, "in_doubt"),
+        ("brevo", 8, "in_doubt"),
+    ],
+)
+async def test_a_key_is_used_again_only_well_within_the_providers_memory(
+    pool: asyncpg.Pool, clock: HandClock, kind: str, minutes: int, state: str
+) -> None:
+    broker = MemoryBroker(4)
+    async with fakes(kind) as (fake,):
+        async with a_sender(pool, clock, broker=broker, outbound_loopback=True) as place:
+            await add(place, fake)
+            fake.hold = asyncio.Event()
+            await place.subscribe("zoe")
+            await place.ask("zoe", "m_1")
+            await until(lambda: len(fake.taken) == 1)
+        fake.hold.set()
+        asked = len(fake.requests)
+        ago = dt.timedelta(minutes=minutes)
+        await pool.execute("UPDATE sender.message SET load_at = load_at - $1::interval", ago)
+        async with (
+            scripted(Script()) as smtp,
+            sender_at(pool, clock, smtp, broker=broker, outbound_loopback=True) as again,
+        ):
+            await again.until("m_1", state)
+        assert (len(fake.requests) > asked) is (state == "accepted")
+        assert fake.messages == ["m_1"]
+
+
+@pytest.mark.parametrize("fault", [Fault.RATE, Fault.AUTH, Fault.REFUSED])
+async def test_a_refusal_of_a_repeat_says_nothing_of_the_first_request(
+    pool: asyncpg.Pool, clock: HandClock, fault: Fault
+) -> None:
+    broker = MemoryBroker(4)
+    async with fakes("resend") as (fake,):
+        async with a_sender(pool, clock, broker=broker, outbound_loopback=True) as place:
+            await add(place, fake)
+            fake.hold = asyncio.Event()
+            await place.subscribe("zoe")
+            await place.ask("zoe", "m_1")
+            await until(lambda: len(fake.taken) == 1)
+        fake.hold.set()
+        fake.faults = [fault]
+        async with (
+            scripted(Script()) as smtp,
+            sender_at(pool, clock, smtp, broker=broker, outbound_loopback=True) as again,
+        ):
+            await again.until("m_1", "accepted")
+        assert fake.messages == ["m_1"]
+        assert {request.headers["idempotency-key"] for request in fake.requests[1:]} == {
+            fake.requests[0].headers["idempotency-key"]
+        }
+
+
 async def test_a_sender_that_dies_leaves_a_load_without_a_key_in_doubt(
     pool: asyncpg.Pool, clock: HandClock
 ) -> None:

@@ -234,6 +234,30 @@ async def test_a_commit_that_lost_its_shard_changes_nothing(
         assert await pool.fetchval("SELECT count(*) FROM toy.seen") == 0
 
 
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+     WHERE wait_event_type = 'Lock' AND datname = current_database()
+"""
+
+
+async def test_a_commit_and_a_tick_of_the_same_process_never_wait_for_each_other(
+    log: Broker, pool: asyncpg.Pool, clock: HandClock
+) -> None:
+    async with running(Toy(), log, pool, clock) as runner:
+        await until(lambda: len(runner.owned) == PARTITIONS)
+        async with runner.transaction() as tx:
+            # Two steps, as the sender's notes do it: a tick between them would wait for the last
+            # shard with the first one in its hand.
+            last = PARTITIONS - 1
+            lock = "SELECT 1 FROM toy.shard WHERE shard = $1 FOR SHARE"
+            await tx.connection.execute(lock, last)
+            for _ in range(30):
+                await asyncio.sleep(TICK_SECONDS / 10)
+                assert await pool.fetchval(WAITING) == 0
+            await runner.commit(COUNT, {"bodies": ["x"]}, shards=[0], transaction=tx)
+        assert await pool.fetchval("SELECT n FROM toy.seen WHERE body = 'x'") == 1
+
+
 async def test_what_the_database_refuses_is_set_aside_and_the_rest_goes_on(
     log: Broker, pool: asyncpg.Pool, clock: HandClock
 ) -> None:

@@ -1,7 +1,10 @@
 import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from typing_extensions import override
 
 from chappe_cli.main import run
 
@@ -38,6 +41,9 @@ def _out(capsys: pytest.CaptureFixture[str]) -> str:
         ["doctor"],
         ["sources", "add"],
         ["sources", "list"],
+        ["journeys", "drafts", "publish"],
+        ["segments", "apply"],
+        ["segments", "validate"],
         ["sources", "status"],
         ["sources", "pause"],
         ["sources", "delete"],
@@ -127,6 +133,64 @@ def test_a_mistake_in_a_journey_is_two_with_its_place(
     assert error["where"].startswith(f"{tmp_path}/journey.yaml:6:5")
 
 
+def test_a_text_that_liquid_cannot_fill_in_is_found_without_a_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "{notify: {email: team@shop.example, text: '{{ contact.'}}"
+    (tmp_path / "journey.yaml").write_text(JOURNEY + f"  - {text}\n")
+    assert run(["journeys", "validate", str(tmp_path)]) == 2
+    assert "steps[2].notify.text: cannot be filled in" in _out(capsys)
+
+
+def test_journeys_that_start_one_another_in_a_circle_are_found_without_a_server(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for one, other in (("a", "b"), ("b", "a")):
+        (tmp_path / one).mkdir()
+        text = f"schema: 1\njourney: {one}\ntrigger: {{request: journey}}\n"
+        text += f"steps: [{{start_journey: {other}}}]\n"
+        (tmp_path / one / "journey.yaml").write_text(text)
+    assert run(["journeys", "validate", str(tmp_path)]) == 2
+    assert "leads back to itself: a → b → a" in _out(capsys)
+
+
+def test_segments_are_checked_without_a_server_and_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "none.yaml").write_text(
+        "schema: 1\nsegment: nobody\nrule: {all: [{tag: a}, {not: {tag: a}}]}\n"
+    )
+    (tmp_path / "all.yaml").write_text(
+        "schema: 1\nsegment: everybody\nrule: {did: order.placed, times: {at_least: 0}}\n"
+    )
+    assert run(["segments", "validate", str(tmp_path), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["segments"] == ["everybody", "nobody"]
+    assert said["warnings"] == [
+        "everybody: everybody is always in it: everybody did order.placed at least 0 times",
+        "nobody: nobody can ever be in it: something is asked for together with its contrary",
+    ]
+
+
+def test_every_mistake_in_every_segment_is_said_with_its_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {
+        "a.yaml": b"schema: 1\nsegment: a\nrule: {segment: b}\n",
+        "b.yaml": b"schema: 1\nsegment: b\nrule: {segment: a}\n",
+        "c.yaml": b"schema: 1\nsegment: a\nrule: {tagg: x}\n",
+        "d.yaml": b"schema: 1\nsegment: a\nrule: {tag: x}\n",
+        "e.yaml": b"title: \xe9\n",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_bytes(text)
+    assert run(["segments", "validate", str(tmp_path), "--json"]) == 2
+    errors = json.loads(capsys.readouterr().out)["errors"]
+    assert [each["where"].removeprefix(f"{tmp_path}") for each in errors] == [
+        "/c.yaml:3:8: rule.tagg", "/d.yaml:1:1", "/e.yaml:1:8", "", "",
+    ]  # fmt: skip
+
+
 def test_a_delivery_is_tried_without_a_server(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,6 +225,38 @@ def test_doctor_finds_all_good_where_nothing_is_set(
     found = json.loads(_out(capsys))
     assert found["good"]
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b'{"items": [{"kind": "smtp", "name": "relay"}], "next": null}', "not used"),
+        (b"no JSON", "not looked at"),
+    ],
+)
+def test_doctor_asks_a_running_server_whether_mail_leaves_directly(
+    answer: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            good = self.headers["Authorization"] == "Bearer secret"
+            self.send_response(200 if good else 401)
+            self.end_headers()
+            self.wfile.write(answer)
+
+        @override
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Answers) as server:
+        served = threading.Thread(target=server.handle_request)
+        served.start()
+        where = {"url": f"http://127.0.0.1:{server.server_port}", "token": "secret"}
+        (tmp_path / "endpoints.json").write_text(json.dumps(where), "utf-8")
+        assert run(["doctor", "--data", str(tmp_path), "--json"]) == 0
+        served.join()
+    found = {each["name"]: each["says"] for each in json.loads(_out(capsys))["checks"]}
+    assert found["direct mail"].startswith(said)
 
 
 def test_doctor_says_what_does_not_answer_and_what_to_do(

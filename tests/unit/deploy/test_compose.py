@@ -124,6 +124,15 @@ def test_observability_stays_out_of_the_way_until_asked_for() -> None:
     assert behind == {"grafana", "prometheus"}
 
 
+def test_returned_mail_is_taken_where_the_proxy_hands_it_on() -> None:
+    taken = SERVICES["ingest"]["environment"]
+    assert taken["CHAPPE_BOUNCE_SMTP_HOST"] == "0.0.0.0"
+    assert f":{taken['CHAPPE_BOUNCE_SMTP_PORT']}" in SERVICES["proxy"]["ports"][1]
+    for name in OURS:
+        assert SERVICES[name]["environment"]["CHAPPE_BOUNCE_DOMAIN"] is None
+    assert "CHAPPE_BOUNCE_SMTP_PORT" not in SERVICES["sender"]["environment"]
+
+
 def test_every_setting_is_one_that_chappe_knows() -> None:
     from chappe.settings import check_names  # noqa: PLC0415 - only this test needs the kernel
 

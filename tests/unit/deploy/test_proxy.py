@@ -117,6 +117,13 @@ def test_every_owner_is_an_upstream_that_compose_starts() -> None:
     assert owners == OWNERS.keys()
 
 
+def test_returned_mail_reaches_the_edge_as_it_is() -> None:
+    stream = CONFIG.split("stream {")[1].split("http {")[0]
+    assert "listen 2525;" in stream
+    assert "set $edge ingest:2525;" in stream
+    assert "proxy_pass $edge;" in stream
+
+
 def test_live_events_are_passed_on_as_they_come() -> None:
     live = CONFIG.split("location = /api/v1/live")[1].split("}")[0]
     assert "proxy_buffering off;" in live

@@ -1,4 +1,7 @@
+import re
+
 import pytest
+from prometheus_client import REGISTRY
 
 from chappe.events import contact_key
 from chappe.events.streams import EVENTS
@@ -21,6 +24,20 @@ async def test_an_opened_mail_is_noted_and_gets_its_pixel() -> None:
     (noted,) = door.engagements()
     assert (noted.kind, noted.contact, noted.message) == ("open", "c_zoe", "m_1")
     assert (noted.user_agent, noted.address) == ("Mail/1", "203.0.113.0")
+
+
+async def test_an_open_of_nobody_in_particular_is_counted_and_nothing_is_kept() -> None:
+    door = Door()
+    labels = {"workspace": "default", "journey": "abandoned-cart", "step": "cart-1"}
+
+    def counted() -> float:
+        return REGISTRY.get_sample_value("chappe_ingest_tallied_opens_total", labels) or 0.0
+
+    before = counted()
+    token = door.tokens.seal("tally", ["default", "abandoned-cart", "cart-1"])
+    answer = await door.get(f"/o/{token}", user_agent="Mail/1")
+    assert (answer.status, answer.body, door.engagements()) == (200, GIF, [])
+    assert counted() == before + 1
 
 
 async def test_only_the_network_of_a_reader_is_kept() -> None:
@@ -70,6 +87,33 @@ async def test_looking_at_the_unsubscribe_page_changes_nothing() -> None:
     assert b"zoe@example.com" in answer.body
     assert b"<form" in answer.body
     assert b"<script" not in answer.body
+    assert door.events() == []
+
+
+async def test_the_page_says_whose_mail_it_was_in_their_colour() -> None:
+    door = Door()
+    payload = [*UNSUBSCRIBE, "Lanterns & Sons", "#8a2be2"]
+    answer = await door.get(f"/u/{door.tokens.seal('unsubscribe', [*payload])}")
+    page = answer.body.decode()
+    assert "<h1>Unsubscribe from Lanterns &amp; Sons?</h1>" in page
+    assert "#8a2be2" in page
+    assert page.count("<button") == 1
+
+
+async def test_the_page_leads_to_the_preferences_of_the_same_person() -> None:
+    door = Door()
+    token = door.tokens.seal("unsubscribe", [*UNSUBSCRIBE, "Shop", ""])
+    for answer in (await door.get(f"/u/{token}"), await door.post(f"/u/{token}", b"")):
+        found = re.search(r'href="/p/([\w-]+)"', answer.body.decode())
+        assert found is not None
+        assert door.tokens.open("preferences", found[1]) == UNSUBSCRIBE
+
+
+async def test_the_links_of_a_test_mail_say_that_it_was_one() -> None:
+    door = Door()
+    for answer in (await door.get("/u/test"), await door.post("/u/test", b"")):
+        assert answer.status == 404
+        assert b"test mail" in answer.body
     assert door.events() == []
 
 

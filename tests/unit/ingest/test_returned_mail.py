@@ -3,57 +3,21 @@
 import smtplib
 from asyncio import to_thread
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
-import msgspec
 import pytest
 
 from chappe.broker import BrokerUnavailable
-from chappe.events import RAW_DELIVERY, RawDelivery
-from chappe.shards import unwrap
-from chappe_ingest.adapters.intake import Listener, MailboxError, mailbox_of
-from chappe_ingest.application.returned import KEPT_BYTES, Returned
-from tests.unit.ingest.door import PARTITIONS, Door
+from chappe_ingest.adapters.intake import MailboxError, mailbox_of
+from chappe_ingest.application.returned import KEPT_BYTES
+from tests.unit.ingest.returns import MAIL, Desk, returns
 
-MAIL = b"From: <>\r\nSubject: Undelivered\r\n\r\nNo such user.\r\n"
 FORGED = "b-aebagbafaydqqcijbifqydiob4iaaaaa@bounce.shop.example"
-
-
-@dataclass
-class Desk:
-    door: Door
-    returned: Returned
-    port: int
-
-    def address(self, kind: str = "b", message: str = "m_1") -> str:
-        return f"{self.door.tokens.sign_return(kind, message)}@bounce.shop.example"
-
-    def send(self, to: list[str], mail: bytes = MAIL) -> dict[str, tuple[int, bytes]]:
-        with smtplib.SMTP("127.0.0.1", self.port, timeout=10) as client:
-            return client.sendmail("", to, mail)
-
-    def kept(self) -> list[RawDelivery]:
-        return [
-            msgspec.json.decode(unwrap(record.value)[1], type=RawDelivery)
-            for partition in range(PARTITIONS)
-            for record in self.door.broker.log(RAW_DELIVERY, partition).slice(0, 1_000)
-        ]
 
 
 @pytest.fixture
 async def desk() -> AsyncIterator[Desk]:
-    door = Door()
-    returned = Returned(
-        tokens=door.tokens,
-        inlet=door.inlet,
-        business=door.business,
-        wall=door.wall,
-        new_id=lambda prefix: f"{prefix}1",
-    )
-    listener = Listener(returned, "bounce.shop.example")
-    port = await listener.listen("127.0.0.1", 0)
-    yield Desk(door, returned, port)
-    await listener.close()
+    async with returns() as opened:
+        yield opened
 
 
 async def test_a_returned_mail_is_kept_with_the_message_that_its_address_names(
@@ -96,6 +60,21 @@ async def test_of_a_long_mail_the_beginning_is_kept(desk: Desk) -> None:
     await to_thread(desk.send, [desk.address()], long)
     (raw,) = desk.kept()
     assert len(raw.body) == KEPT_BYTES
+
+
+async def test_a_returned_mail_with_endless_lines_is_kept_all_the_same(desk: Desk) -> None:
+    long = MAIL + b"x" * 50_000 + b"\r\n"
+    await to_thread(desk.send, [desk.address()], long)
+    (raw,) = desk.kept()
+    assert raw.body == long
+
+
+async def test_nobody_keeps_a_place_by_saying_nothing_in_many_words(desk: Desk) -> None:
+    def chatter() -> int:
+        with smtplib.SMTP("127.0.0.1", desk.port, timeout=10) as client:
+            return next(code for code, _ in (client.noop() for _ in range(100)) if code != 250)
+
+    assert await to_thread(chatter) == 421
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,13 @@ def test_a_rudderstack_identify_has_its_traits_in_the_context() -> None:
     assert found.identifier("email") == "r@x.example"
 
 
+def test_a_trait_that_is_null_in_an_identify_is_taken_away() -> None:
+    said = {"traits": {"renews_at": None, "plan": "pro", "email": None, "firstName": None}}
+    assert event("identify", said).traits == {"renews_at": None, "plan": "pro"}
+    # Clients repeat what they know of somebody in every call; there null means unknown.
+    assert event("page", {"context": said}).traits == {"plan": "pro"}
+
+
 def test_traits_are_reserved_in_camel_and_snake_case() -> None:
     camel = event("identify", {"traits": {"firstName": "A", "createdAt": "2020-01-01T00:00:00Z"}})
     snake = event("identify", {"traits": {"first_name": "A", "created_at": "2020-01-01T00:00:00Z"}})

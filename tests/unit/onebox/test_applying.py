@@ -76,12 +76,15 @@ def test_a_mistake_anywhere_uploads_nothing(tmp_path: Path) -> None:
     assert box.paths() == ["/journeys/validate"]
 
 
-def test_a_draft_stops_before_publishing(tmp_path: Path) -> None:
+def test_a_draft_is_kept_with_its_templates_and_not_published(tmp_path: Path) -> None:
     _journey(tmp_path, "a")
     box = Box()
     with _api(box) as api:
         assert apply(api, read_folders(tmp_path), draft=True).answer is None
-    assert box.paths() == ["/journeys/validate", "/templates"]
+    assert box.paths() == ["/journeys/validate", "/templates", "/journeys/a/draft"]
+    method, _, kept = box.asked[-1]
+    assert (method, kept["yaml"]) == ("PUT", "journey: a")
+    assert kept["templates"]["a-1"]["version"] == "1"
 
 
 def test_a_folder_without_a_journey_says_so(tmp_path: Path) -> None:

@@ -2,11 +2,14 @@
 
 import datetime as dt
 
+import pytest
+
 from chappe.broker import BrokerUnavailable
 from chappe.clock import UTC
 from chappe_orchestrator.application.outages import DOWN_AFTER, LONGEST, QUIET, Outages
-from chappe_orchestrator.domain import Timer, step
-from chappe_orchestrator.domain.state import Contact
+from chappe_orchestrator.domain import Key, Timer, arrange, step
+from chappe_orchestrator.domain.state import Contact, KeysWantedError
+from tests.unit.orchestrator.test_segments import segments
 from tests.unit.orchestrator.world import NINE, World, small
 
 START = dt.datetime(2026, 11, 22, 9, tzinfo=UTC)
@@ -117,3 +120,51 @@ def test_marketing_mail_of_a_timer_waits_for_what_was_held_up_and_is_asked_for_a
 
 def test_transactional_mail_does_not_wait() -> None:
     assert "asked" in fired(marketing=False, heard_until=NINE - dt.timedelta(days=1))[0]
+
+
+def begun_by_time(trigger: str, heard_until: dt.datetime | None) -> list[str]:
+    """What a step decides whose timer stands for a silence, or for a segment, of 30 days."""
+    journey = small(trigger, "[{send: {template: a}}]")
+    rules = segments(lapsed={"last": "order.placed", "at": {"before": "-30d"}})
+    world = World(journeys=arrange([journey], segments=rules))
+    world.meet()
+    world.hear("order.placed")
+    timer = min(world.timers)
+    more: set[Key] = set()
+    while True:
+        state = world._load((timer,), more)
+        later = NINE + dt.timedelta(days=31)
+        try:
+            _, effects = step(
+                state, [timer], now=later, journeys=world.journeys, heard_until=heard_until
+            )
+        except KeysWantedError as wanted:
+            more.add(wanted.key)
+        else:
+            return [decision.what for decision in effects.decisions]
+
+
+@pytest.mark.parametrize(
+    "trigger", ["{inactive: {event: order.placed, for: 30d}}", "{segment: {entered: lapsed}}"]
+)
+def test_a_journey_that_time_begins_waits_for_the_order_that_was_held_up(trigger: str) -> None:
+    heard = NINE + dt.timedelta(days=29)
+    assert "postponed" in begun_by_time(trigger, heard)
+    assert "asked" in begun_by_time(trigger, None)
+
+
+def test_time_moves_members_by_what_has_been_read_and_no_further() -> None:
+    rules = segments(buyers={"did": "order.placed", "since": "7d"})
+    world = World(journeys=arrange([], segments=rules))
+    world.hear("order.placed")
+    (timer,) = world.timers
+    behind = timer.due_at - dt.timedelta(hours=1)
+    _, effects = step(
+        world._load((timer,)),
+        [timer],
+        now=timer.due_at + dt.timedelta(days=1),
+        journeys=world.journeys,
+        read_until=behind,
+    )
+    assert effects.events == []
+    assert [one.due_at for one in effects.timers_set] == [timer.due_at]

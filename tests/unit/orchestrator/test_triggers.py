@@ -84,6 +84,11 @@ def test_a_program_a_person_and_an_import_may_ask_for_a_journey() -> None:
     world.hear("journey.requested", {"journey": "j", "by": "manual", "ref": "a"})
     world.hear("journey.requested", {"journey": "k", "by": "api", "ref": "a"})
     assert world.mails == []
+    refused = [(one.journey, one.reason, one.seen) for one in world.decisions]
+    assert refused == [
+        ("j", "no_request", {"journey": "j", "by": "manual"}),
+        (None, "no_request", {"journey": "k", "by": "api"}),
+    ]
     world.hear("journey.requested", {"journey": "j", "by": "api", "ref": "a"})
     world.hear("journey.requested", {"journey": "j", "by": "csv", "ref": "b"})
     assert world.mails == ["hi", "hi"]

@@ -53,9 +53,9 @@ class Table:
     async def again(self, call: str, at: dt.datetime, reason: str) -> None:
         self.delayed.append((call, at, reason))
 
-    async def waiting(self, now: dt.datetime) -> bool:
-        del now
-        return bool(self.due)
+    async def next_at(self) -> dt.datetime | None:
+        delayed = [at for _, at, _ in self.delayed]
+        return NOW if self.due else min(delayed, default=None)
 
     async def forget(self, before: dt.datetime) -> None: ...
 
@@ -194,10 +194,13 @@ async def test_the_answer_is_told_as_a_fact_about_the_contact() -> None:
 )
 async def test_what_may_pass_is_tried_again_later(bad: OutboundAnswer | Exception) -> None:
     table, log = Table(call_of(HOOK % "")), Log()
-    await maker(table, Server(bad), log=log).work()
+    made = maker(table, Server(bad), log=log)
+    assert await made.busy()
+    await made.work()
     assert table.ended == []
     assert log.facts == []
-    assert table.delayed[0][1] == NOW + pause_after(1)
+    assert not await made.busy()
+    assert await made.next_due() == NOW + pause_after(1)
 
 
 @pytest.mark.parametrize(

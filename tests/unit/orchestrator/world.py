@@ -25,6 +25,7 @@ from chappe_orchestrator.domain import (
     step,
 )
 from chappe_orchestrator.domain.journeys import policy_of
+from chappe_orchestrator.domain.merging import needs_everything
 from chappe_orchestrator.domain.state import KeysWantedError
 from chappe_recipes import recipe
 
@@ -186,6 +187,9 @@ class World:
             *more,
             *(key for one in inputs for key in keys_wanted(one, self.journeys)),
         }
+        whole = any(isinstance(one, Event) and needs_everything(one) for one in inputs)
+        if whole:
+            wanted |= self.keys.keys()
         return Contact(
             id=ZOE,
             workspace=DEFAULT,

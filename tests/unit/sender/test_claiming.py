@@ -9,7 +9,7 @@ from typing import Any, cast
 from chappe.clock import HandClock
 from chappe.shards.store import Owned
 from chappe_sender.application.handover import HandOver
-from chappe_sender.application.ports import Claimed, Interrupted, Ledger, Work
+from chappe_sender.application.ports import Admits, Haul, Interrupted, Ledger, Work
 
 PATIENCE_SECONDS = 0.5
 """Half of what a lost wake-up would cost: a blocked sender looks again after one second."""
@@ -32,13 +32,12 @@ class BlockedLedger:
         now: dt.datetime,
         wall: dt.datetime,
         limit: int,
-        only: Sequence[str] | None = None,
-        closed: Sequence[str] = (),
-    ) -> list[Claimed]:
+        admits: Admits,
+    ) -> Haul:
         self.looks += 1
         if self.looks > 1:
             self.looked.set()
-        return []
+        return Haul([], 0)
 
     async def next_due(self, shards: Sequence[int]) -> dt.datetime | None:
         if self.looks == 1 and self.while_asked is not None:

@@ -14,6 +14,7 @@ from chappe_sender.adapters.smtp import Connection, Route, Security, Timeouts
 from chappe_sender.adapters.smtp.direct import DirectWayOut
 from chappe_sender.adapters.smtp.exchanges import Exchanges, NoMailThere, policy_of
 from chappe_sender.application.ports import Work
+from chappe_sender.application.quota import Slice
 from chappe_sender.domain.domain_check import NoAnswer
 from chappe_sender.domain.outcome import Declined, Refused, Reply, Stage
 from tests.unit.sender.fake_names import FakeNames
@@ -32,12 +33,16 @@ class Plenty:
     def __init__(self, cap: int | None = None) -> None:
         self.left = cap
 
-    async def lease(self, key: str, period: int, cap: int, wanted: int) -> int:
+    async def lease(self, key: str, seconds: int, cap: int, most: int) -> Slice:
         if self.left is None or key.startswith("rate/"):
-            return wanted
-        given = min(wanted, self.left)
+            return Slice(0, most, float(seconds))
+        given = min(most, self.left)
         self.left -= given
-        return given
+        return Slice(0, given, float(seconds))
+
+    async def give_back(self, key: str, period: int, unused: int) -> None:
+        if self.left is not None and not key.startswith("rate/"):
+            self.left += unused
 
 
 async def no_policy(url: str) -> str | None:
@@ -69,9 +74,7 @@ async def carried(
     clock: Callable[[], float] = asyncio.get_running_loop().time
     desk = Desk([letter(name) for name in named])
     quotas = options.pop("quotas", Plenty())
-    way = DirectWayOut(
-        exchanges(names, server.port), quotas, name="p", seconds=clock, wall=clock, **options
-    )
+    way = DirectWayOut(exchanges(names, server.port), quotas, name="p", seconds=clock, **options)
     running = asyncio.create_task(way.run(cast("Work", desk)))
     try:
         async with asyncio.timeout(10):

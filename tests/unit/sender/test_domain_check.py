@@ -1,10 +1,20 @@
 """What DNS says of a sender domain: pass, fail or unknown, and what contradicts us."""
 
 import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import pytest
 
-from chappe_sender.domain.domain_check import Finding, Look, Result, Way, to_publish
+from chappe_sender.domain.domain_check import (
+    Finding,
+    Look,
+    NoAnswer,
+    Result,
+    ReturnTest,
+    Way,
+    to_publish,
+)
 from chappe_sender.domain.sender_domain import (
     DomainKey,
     KeyState,
@@ -134,3 +144,49 @@ def test_only_the_domain_itself_or_one_above_it_signs() -> None:
 @pytest.mark.parametrize("text", ["", "localhost", "a..b", "1.2.3.4", "x y.example", "-a.example"])
 def test_what_is_no_domain_is_none(text: str) -> None:
     assert parse_domain(text) is None
+
+
+@dataclass
+class FakeDoor:
+    """Answers each recipient as told; an empty answer is none."""
+
+    answers: dict[str, str]
+    asked: list[str] = field(default_factory=list[str])
+
+    async def ask(self, host: str, recipients: Sequence[str]) -> tuple[str, ...]:
+        self.asked.append(host)
+        if not self.answers:
+            raise NoAnswer(f"{host}:25 says nothing")
+        return tuple(self.answers[each] for each in recipients)
+
+
+@pytest.mark.parametrize(
+    ("signed", "forged", "expected"),
+    [
+        ("250 2.1.5 ok", "550 5.1.1 no such address here", Result.PASS),
+        ("250 2.1.5 ok", "250 2.1.5 ok", Result.UNKNOWN),
+        ("550 5.7.1 relaying denied", "550 5.7.1 relaying denied", Result.FAIL),
+        ("451 4.3.0 later", "550 5.1.1 no", Result.UNKNOWN),
+        ("", "", Result.UNKNOWN),
+    ],
+)
+async def test_the_bounce_domain_is_asked_whether_it_leads_to_us(
+    signed: str, forged: str, expected: Result
+) -> None:
+    door = FakeDoor({"b-signed@b.shop.example": signed, "b-forged@b.shop.example": forged})
+    door.answers = {name: said for name, said in door.answers.items() if said}
+    test = ReturnTest(door, "b-signed@b.shop.example", "b-forged@b.shop.example")
+    names = FakeNames()
+    look = Look(names, "shop.example", (), "b.shop.example", test)
+    assert await look.returned() is None
+    assert door.asked == []
+    names.records["b.shop.example", "MX"] = ("20 back.example.", "10 mx.b.shop.example.")
+    found = await look.returned()
+    assert found is not None
+    assert (found.check, found.result, found.mismatch) == ("RETURN", expected, False)
+    assert door.asked == ["mx.b.shop.example"]
+
+
+async def test_without_a_bounce_domain_nobody_is_asked() -> None:
+    test = ReturnTest(FakeDoor({}), "b-signed@b.shop.example", "b-forged@b.shop.example")
+    assert await Look(FakeNames(), "shop.example", (), None, test).returned() is None

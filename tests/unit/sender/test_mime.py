@@ -156,3 +156,11 @@ def test_an_address_is_one_a_server_can_be_asked_to_take(text: str, expected: st
 def test_an_international_local_part_needs_utf8_on_the_way() -> None:
     assert Address("zoé", "example.com").needs_utf8
     assert not Address("zoe", "xn--bcher-kva.example").needs_utf8
+
+
+def test_a_mail_needs_smtputf8_when_any_of_its_addresses_does() -> None:
+    zoe = parse_mailbox("Zoé <zoé@shop.example>")
+    assert zoe is not None
+    assert not PLAIN.needs_utf8
+    for changes in ({"to": zoe.address}, {"sender": zoe}, {"reply_to": zoe}):
+        assert dataclasses.replace(PLAIN, **changes).needs_utf8

@@ -10,10 +10,11 @@ import pytest
 
 from chappe.clock import UTC
 from chappe.ids import ContactId, MessageId, WorkspaceId
+from chappe_sender.application.health import REST_SECONDS
 from chappe_sender.application.letter import Letter
 from chappe_sender.application.line import Line
 from chappe_sender.application.lines import Lines
-from chappe_sender.application.routing import ALL, ProviderRecord, Refusals, RouteState
+from chappe_sender.application.routing import Admission, ProviderRecord, Refusals, RouteState
 from chappe_sender.domain.message import Message
 from chappe_sender.domain.providers import CAPABILITIES, FORMS, Kind, may_send, problems_of
 from chappe_sender.domain.template import MessageClass
@@ -91,19 +92,20 @@ async def test_what_is_paused_keeps_its_mail_rather_than_let_it_go_another_way()
     of = await lines(record("a", state=RouteState.PAUSED))
     assert of.concerns(message(), "shop.example")
     assert chosen(of, message()) is None
-    admission = of.admission(room=True)
-    assert admission is not None
-    assert admission.only is None
-    assert sorted(admission.closed) == ["default/marketing", "default/transactional"]
+    admission = Admission(of.admission(), frozenset(MessageClass))
+    assert not admission.admits(WorkspaceId("default"), MARKETING)
+    assert not admission.admits(WorkspaceId("default"), TRANSACTIONAL)
+    assert admission.admits(WorkspaceId("other"), MARKETING)
 
 
 async def test_a_full_default_way_does_not_hold_up_the_providers() -> None:
     of = await lines(record("a", classes=(TRANSACTIONAL,)))
-    admission = of.admission(room=False)
-    assert admission is not None
-    assert admission.only == ("default/transactional",)
-    assert (await lines()).admission(room=True) == ALL
-    assert (await lines()).admission(room=False) is None
+    full = frozenset[MessageClass]()
+    admission = Admission(of.admission(), full)
+    assert admission
+    assert admission.admits(WorkspaceId("default"), TRANSACTIONAL)
+    assert not admission.admits(WorkspaceId("default"), MARKETING)
+    assert not Admission((await lines()).admission(), full)
 
 
 async def test_a_resting_provider_is_passed_over() -> None:
@@ -181,3 +183,20 @@ def test_every_kind_says_what_it_needs(kind: Kind) -> None:
 def test_an_option_that_makes_no_sense_is_refused(options: dict[str, str], wrong: str) -> None:
     found = problems_of(Kind.POSTMARK, {"server_token": "t"}, options)
     assert [where for where, _ in found] == [wrong]
+
+
+async def test_the_preferred_provider_gets_the_mail_back_once_it_answers() -> None:
+    of = await lines(record("a", priority=1), record("b", priority=2))
+    line = of.get("a")
+    assert line is not None
+    now = 0.0
+    line.health.seconds = lambda: now
+    for _ in range(3):
+        line.health.failed("away")
+    assert chosen(of, message()) == "b"
+    now = REST_SECONDS
+    assert chosen(of, message()) == "a"
+    line.health.begin()
+    assert chosen(of, message()) == "b", "one mail tries it, the others do not wait for that"
+    line.health.answered()
+    assert chosen(of, message()) == "a"

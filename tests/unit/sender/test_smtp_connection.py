@@ -161,6 +161,59 @@ async def test_data_accepted_without_a_recipient_sends_nothing() -> None:
     assert server.accepted == []
 
 
+async def test_content_asked_for_after_a_refused_sender_gets_no_dot_that_could_be_a_mail() -> None:
+    answers: dict[str, str | list[str]] = {"MAIL": "553 5.1.8 not you", "DATA": "354 go on"}
+    async with scripted(Script(answers=answers)) as server:
+        error = await failure(server)
+    assert isinstance(error, Refused)
+    assert error.stage is Stage.MAIL
+    assert server.accepted == []
+    assert "." not in server.commands
+
+
+@pytest.mark.parametrize("command", ["MAIL", "RCPT", "DATA"])
+@pytest.mark.parametrize("features", [("PIPELINING",), ()])
+async def test_a_server_out_of_step_says_nothing_of_the_message(
+    command: str, features: tuple[str, ...]
+) -> None:
+    script = Script(features=features, answers={command: "503 5.5.1 bad sequence"})
+    async with scripted(script) as server:
+        error = await failure(server)
+    assert isinstance(error, NotSent)
+    assert "out of step" in error.detail
+
+
+@pytest.mark.parametrize(
+    ("command", "stage"), [("MAIL", Stage.MAIL), ("RCPT", Stage.RCPT), ("DATA", Stage.DATA)]
+)
+async def test_a_server_that_closes_within_a_group_is_heard(command: str, stage: Stage) -> None:
+    async with scripted(Script(answers={command: "421 4.7.0 going down"})) as server:
+        connection = await Connection.open(route(server))
+        with pytest.raises(Refused) as caught:
+            await connection.begin(mail())
+        assert (caught.value.stage, caught.value.reply.text) == (stage, "going down")
+        assert not connection.alive
+
+
+async def test_what_a_server_says_unasked_is_no_answer_to_the_next_mail() -> None:
+    async with scripted(Script(answers={"dot": "250 ok\r\n421 4.4.2 idle too long"})) as server:
+        connection = await Connection.open(route(server))
+        await send(connection, mail(1))
+        with pytest.raises(NotSent) as caught:
+            await connection.begin(mail(2))
+    assert "idle too long" in caught.value.detail
+
+
+async def test_after_a_refused_content_the_next_mail_starts_from_nothing() -> None:
+    async with scripted(Script(answers={"dot": ["554 5.7.1 spam", "250 ok"]})) as server:
+        connection = await Connection.open(route(server))
+        with pytest.raises(Refused):
+            await send(connection, mail(1))
+        await send(connection, mail(2))
+    assert "RSET" in server.commands
+    assert len(server.accepted) == 1
+
+
 async def test_the_verdict_belongs_to_its_own_message_when_the_next_is_announced() -> None:
     script = Script(answers={"dot": ["451 4.3.0 later", "250 ok"]})
     async with scripted(script) as server:
@@ -229,6 +282,47 @@ async def test_a_refused_login_is_a_refusal_and_the_password_is_in_no_message() 
             await Connection.open(where)
     assert caught.value.stage is Stage.AUTH
     assert "hunter22" not in f"{caught.value!r} {where!r}"
+
+
+@pytest.mark.parametrize("offer", ["AUTH PLAIN LOGIN", "AUTH XOAUTH2"])
+async def test_no_password_goes_in_clear_unless_the_route_is_meant_to_be_in_clear(
+    offer: str,
+) -> None:
+    async with scripted(Script(features=(offer,))) as server:
+        where = route(server, Security.OPPORTUNISTIC, username="tom", password="hunter22")
+        for auth in (None, offer.rpartition(" ")[2].lower()):
+            with pytest.raises(NotSent) as caught:
+                await Connection.open(replace(where, auth=auth))
+            assert caught.value.stage is Stage.AUTH
+    assert not any(command.startswith("AUTH") for command in server.commands)
+
+
+async def test_a_server_that_repeats_the_password_is_not_repeated() -> None:
+    told = "535 5.7.8 no: AHRvbQBodW50ZXIyMg== is tom with hunter22"
+    async with scripted(Script(features=("AUTH PLAIN",), answers={"AUTH": told})) as server:
+        with pytest.raises(Refused) as caught:
+            await Connection.open(route(server, username="tom", password="hunter22"))
+    assert str(caught.value) == "auth: 535 no: … is tom with …"
+
+
+@pytest.mark.parametrize(
+    ("challenge", "shown"),
+    [
+        ("eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIn0=", "no (status 400)"),
+        ("eyJzdGF0dXMiOiAiYVxuYiJ9", "no"),
+        ("bm9uc2Vuc2U=", "no"),
+        ("W10=", "no"),
+        ("%", "no"),
+    ],
+)
+async def test_a_refused_token_is_answered_and_its_reason_told(challenge: str, shown: str) -> None:
+    answers: dict[str, str | list[str]] = {"AUTH": f"334 {challenge}", "": "535 5.7.8 no"}
+    async with scripted(Script(features=("AUTH XOAUTH2",), answers=answers)) as server:
+        where = route(server, username="tom", password="token", auth="xoauth2")
+        with pytest.raises(Refused) as caught:
+            await Connection.open(where)
+    assert (caught.value.stage, caught.value.reply.text) == (Stage.AUTH, shown)
+    assert server.commands[-1] == ""
 
 
 async def test_a_server_that_never_stops_talking_is_hung_up_on() -> None:

@@ -1,68 +1,20 @@
 """Lanes carry each message once, keep their connection while there is work, and report all."""
 
 import asyncio
-from dataclasses import dataclass, field
 
-from chappe_sender.adapters.smtp import Route, Security, SmtpWayOut, Timeouts
-from chappe_sender.application.ports import Parcel, Verdict
+from chappe_sender.adapters.smtp import Connection, Route, Security, SmtpWayOut, Timeouts
+from chappe_sender.adapters.smtp.way_out import Lane
 from chappe_sender.domain.envelope import Envelope
 from chappe_sender.domain.outcome import InDoubt, NotSent, Refused, Reply
 from tests.unit.sender.scripted_smtp import CUT, Script, ScriptedServer, scripted
+from tests.unit.sender.smtp_desk import Desk, Letter
 
 QUICK = Timeouts(connect=2, greeting=1, mail=1, rcpt=1, data=1, block=1, verdict=1, quit=0.2)
-
-
-@dataclass(frozen=True)
-class Letter:
-    name: str
-    envelope: Envelope
 
 
 def letter(name: str) -> Letter:
     content = f"{name}\r\n".encode()
     return Letter(name, Envelope("shop@shop.example", f"{name}@example.com", content))
-
-
-@dataclass
-class Desk:
-    """Hands out letters and writes down what became of them."""
-
-    letters: list[Letter]
-    forbidden: set[str] = field(default_factory=set)
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
-    order: list[str] = field(default_factory=list)
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self._left = len(self.letters)
-
-    async def take(self) -> Parcel:
-        if not self.letters:
-            await asyncio.Event().wait()
-        return self.letters.pop(0)
-
-    def take_now(self) -> Parcel | None:
-        return self.letters.pop(0) if self.letters else None
-
-    async def about_to_commit(self, parcel: Parcel) -> bool:
-        assert isinstance(parcel, Letter)
-        self.order.append(f"commit {parcel.name}")
-        if parcel.name in self.forbidden:
-            self._count()
-            return False
-        return True
-
-    def report(self, parcel: Parcel, verdict: Verdict) -> None:
-        assert isinstance(parcel, Letter)
-        assert parcel.name not in self.verdicts
-        self.order.append(f"report {parcel.name}")
-        self.verdicts[parcel.name] = verdict
-        self._count()
-
-    def _count(self) -> None:
-        self._left -= 1
-        if not self._left:
-            self.done.set()
 
 
 async def run(server: ScriptedServer, desk: Desk, lanes: int = 1) -> None:
@@ -130,3 +82,53 @@ async def test_a_server_that_is_away_means_surely_not_sent() -> None:
         pass
     await run(server, desk)
     assert isinstance(desk.verdicts["a"], NotSent)
+
+
+async def test_a_connection_that_has_carried_enough_is_replaced_without_a_refusal() -> None:
+    script = Script(answers={"MAIL": ["250 ok", "421 4.7.0 enough, closing", "250 ok"]})
+    desk = Desk([letter("a"), letter("b"), letter("c")])
+    async with scripted(script) as server:
+        await run(server, desk)
+    assert sorted(server.accepted) == [b"a\r\n", b"b\r\n", b"c\r\n"]
+    assert all(isinstance(verdict, Reply) for verdict in desk.verdicts.values())
+    assert server.connections == 2
+
+
+async def test_a_fresh_connection_that_closes_at_once_is_a_refusal_for_now() -> None:
+    desk = Desk([letter("a")])
+    async with scripted(MAIL="421 4.7.0 busy") as server:
+        await run(server, desk)
+    verdict = desk.verdicts["a"]
+    assert isinstance(verdict, Refused)
+    assert (verdict.reply.code, verdict.permanent, server.connections) == (421, False, 1)
+
+
+async def test_a_server_that_forgets_to_reset_after_a_refusal_costs_a_connection_not_a_mail() -> (
+    None
+):
+    script = Script(
+        answers={
+            "MAIL": ["250 ok", "503 5.5.1 nested MAIL command", "250 ok"],
+            "dot": ["554 5.7.1 spam", "250 ok"],
+        }
+    )
+    desk = Desk([letter("a"), letter("b"), letter("c")])
+    async with scripted(script) as server:
+        await run(server, desk)
+    assert isinstance(desk.verdicts["a"], Refused)
+    assert server.accepted == [b"b\r\n", b"c\r\n"]
+
+
+async def test_a_connection_that_has_had_its_number_of_mails_is_left_politely() -> None:
+    desk = Desk([letter(name) for name in "abcd"])
+    async with scripted() as server:
+        route = Route("127.0.0.1", server.port, security=Security.NONE, timeouts=QUICK)
+        lane = Lane(lambda: Connection.open(route), desk, messages_max=2)
+        running = asyncio.create_task(lane.run())
+        async with asyncio.timeout(10):
+            await desk.done.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert server.connections == 2
+    assert server.commands.count("QUIT") == 1
+    assert len(server.accepted) == 4

@@ -1,5 +1,6 @@
 """TLS: taken when offered, insisted on when required, and never with a stranger then."""
 
+import dataclasses
 import datetime as dt
 import ssl
 from pathlib import Path
@@ -68,6 +69,44 @@ async def test_tls_is_taken_where_it_is_offered_and_the_server_asked_again(
     assert [line for line in server.commands if line.startswith("EHLO")] == ["EHLO localhost"] * 2
 
 
+@pytest.fixture
+def broken_tls() -> ssl.SSLContext:
+    """A server's side without a certificate: no handshake ends well."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+
+async def test_opportunistic_tls_that_fails_is_done_without(broken_tls: ssl.SSLContext) -> None:
+    async with scripted(Script(features=("STARTTLS",), tls=broken_tls)) as server:
+        connection = await Connection.open(route(server, Security.OPPORTUNISTIC))
+        await connection.begin(MAIL)
+        await connection.finish(MAIL)
+        await connection.quit()
+    assert server.accepted == [b"hello\r\n"]
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("security", [Security.REQUIRE, Security.ENCRYPT])
+async def test_tls_that_is_asked_for_and_fails_means_no_mail(
+    broken_tls: ssl.SSLContext, security: Security
+) -> None:
+    async with scripted(Script(features=("STARTTLS",), tls=broken_tls)) as server:
+        with pytest.raises(NotSent) as caught:
+            await Connection.open(route(server, security))
+    assert (caught.value.stage, server.connections) == (Stage.TLS, 1)
+
+
+async def test_where_tls_fails_no_password_is_sent(broken_tls: ssl.SSLContext) -> None:
+    script = Script(features=("STARTTLS", "AUTH PLAIN"), tls=broken_tls)
+    async with scripted(script) as server:
+        where = dataclasses.replace(
+            route(server, Security.OPPORTUNISTIC), username="tom", password="hunter22"
+        )
+        with pytest.raises(NotSent) as caught:
+            await Connection.open(where)
+    assert caught.value.stage is Stage.AUTH
+    assert not any(command.startswith("AUTH") for command in server.commands)
+
+
 @pytest.mark.parametrize("security", [Security.REQUIRE, Security.IMPLICIT])
 async def test_required_tls_is_not_spoken_with_a_stranger(
     server_tls: ssl.SSLContext, security: Security
@@ -96,6 +135,11 @@ def test_the_url_says_how_the_way_out_is_protected(url: str, port: int, security
     assert (made.host, made.port, made.security) == ("mail.example", port, security)
 
 
+def test_the_url_says_how_many_connections_there_may_be() -> None:
+    assert route_of("smtp://x").connections == 16
+    assert route_of("smtp://x?connections=32").connections == 32
+
+
 def test_the_url_carries_a_login_that_is_never_shown() -> None:
     made = route_of("smtp://tom%40x:p%3Ass@mail.example")
     assert (made.username, made.password) == ("tom@x", "p:ss")
@@ -105,7 +149,8 @@ def test_the_url_carries_a_login_that_is_never_shown() -> None:
 @pytest.mark.parametrize(
     "url",
     ["", "mail.example", "http://x", "smtp://", "smtp://x:y", "smtp://x/y", "smtp://x?a=b",
-     "smtp://x?starttls=maybe"],
+     "smtp://x?starttls=maybe", "smtp://x?connections=0", "smtp://x?connections=101",
+     "smtp://x?connections=many"],
 )  # fmt: skip
 def test_a_url_that_cannot_be_used_says_why(url: str) -> None:
     with pytest.raises(RouteError, match="CHAPPE_SMTP_URL"):

@@ -98,6 +98,13 @@ def test_a_text_is_derived_with_the_same_links_and_without_what_is_hidden() -> N
     assert "no" not in text.split()
 
 
+def test_links_beside_each_other_stand_on_lines_of_their_own_in_the_text() -> None:
+    page = '<p><a href="https://a.example/">A</a> | <a href="https://b.example/">B</a> | end</p>'
+    text = publish("cart", {"cart.html": HEAD + page + LEAVE}).variants[""].text
+    said = re.sub(f"{LINK_START}[0-9]+{LINK_TARGET}|{LINK_END}", "", text)
+    assert said.startswith("A: https://a.example/\nB: https://b.example/ | end\n")
+
+
 def test_a_written_text_is_taken_as_it_is() -> None:
     files = {
         "cart.mjml": mjml("a"),
@@ -110,7 +117,15 @@ def test_styles_are_inlined_and_the_preheader_is_hidden_in_the_page() -> None:
     page = '<style>.x{color:#123456}</style><p class="x">hi</p>' + LEAVE
     html = publish("cart", {"cart.html": HEAD + page}).variants[""].html
     assert re.search(r'<p class="x" style="color: ?#123456', html)
-    assert re.search(r"<body><div style=\"display:none[^>]*>Free delivery &amp; more</div>", html)
+    assert re.search(r"<body><div style=\"display:none[^>]*>Free delivery &amp; more\s&#847;", html)
+
+
+def test_the_title_of_a_page_is_its_subject_unless_it_has_one() -> None:
+    html = publish("cart", {"cart.mjml": mjml("hi")}).variants[""].html
+    assert "<title>{{ contact.first_name | default: 'Hello' }}, your cart</title>" in html
+    page = "<html><head><title>Mine</title></head><body>x</body></html>"
+    html = publish("cart", {"cart.html": HEAD + page.replace("x", LEAVE)}).variants[""].html
+    assert "<title>Mine</title>" in html
 
 
 def test_lines_are_broken_where_it_does_not_matter() -> None:

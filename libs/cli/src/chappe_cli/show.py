@@ -51,6 +51,12 @@ def line(found: Any) -> None:
     print(json.dumps(found, ensure_ascii=False, default=str), flush=True)
 
 
+def warnings(found: Iterable[str]) -> None:
+    """What is right as it stands but should be known; on stderr, for people."""
+    for each in found:
+        print(f"warning: {each}", file=sys.stderr)
+
+
 def failure(error: Failure, *, as_json: bool) -> None:
     """Why it ended. As JSON on stdout, where a program reads; else on stderr."""
     if as_json:

@@ -28,6 +28,7 @@ CATALOGUE: dict[str, str] = {
     "CHAPPE_SMTP_URL": "smtp://user:pass@host:port?starttls=require, or smtps://…",
     "CHAPPE_DELIVERY": "live (default), allowlist or capture",
     "CHAPPE_DELIVERY_ALLOW": "with allowlist: the addresses and domains that get mail, by commas",
+    "CHAPPE_SHAPING": "rules of our own for mailbox providers, as TOML (docs/providers.md)",
     "CHAPPE_ADMIN_TOKEN": "Bearer token of the API",
     "CHAPPE_SECRET_KEY": "seals links and secrets at rest; keep it with the database",
     "CHAPPE_SHARDS": "shards and partitions, fixed when an installation is created (default 64)",
@@ -101,6 +102,7 @@ class Settings(BaseModel):
     smtp_url: SecretStr | None = None
     delivery: Literal["live", "allowlist", "capture"] = "live"
     delivery_allow: str | None = Field(None, max_length=20_000)
+    shaping: str | None = Field(None, max_length=200_000)
     admin_token: SecretStr | None = None
     secret_key: SecretStr | None = None
     shards: int = Field(64, ge=1, le=1024)

@@ -20,6 +20,11 @@ APPEND_SECONDS = Histogram(
 ENGAGEMENTS = Counter(
     "chappe_ingest_engagements_total", "Opens, clicks and unsubscribes that came back.", ["kind"]
 )
+TALLIED_OPENS = Counter(
+    "chappe_ingest_tallied_opens_total",
+    "Opens of mails that measure no person, by the step that sent them.",
+    ["workspace", "journey", "step"],
+)
 FACTS = Counter(
     "chappe_ingest_facts_total", "Events the resolver published, by family.", ["family"]
 )

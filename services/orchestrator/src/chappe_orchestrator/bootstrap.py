@@ -27,6 +27,7 @@ from chappe_orchestrator.adapters.people import PostgresPeople
 from chappe_orchestrator.adapters.segments import PostgresSegments
 from chappe_orchestrator.adapters.settings import PostgresHeartbeat, PostgresSettings
 from chappe_orchestrator.adapters.store import PostgresStore
+from chappe_orchestrator.adapters.topics import HttpTopics
 from chappe_orchestrator.application.crowds import CrowdMover
 from chappe_orchestrator.application.forgetting import forget_for_ever
 from chappe_orchestrator.application.library import Library
@@ -39,6 +40,7 @@ from chappe_orchestrator.application.processor import NAME, SCHEMA, Journeying
 from chappe_orchestrator.application.publishing import PublishJourneys
 from chappe_orchestrator.application.webhooks import CallMaker
 from chappe_orchestrator.entrypoints.dead_letters import dead_letters_router
+from chappe_orchestrator.entrypoints.drafts import drafts_router
 from chappe_orchestrator.entrypoints.journeys import JourneysApi, journeys_router
 from chappe_orchestrator.entrypoints.lifecycle import LifecycleApi, lifecycle_router
 from chappe_orchestrator.entrypoints.ordering import OrderingApi, ordering_router
@@ -64,6 +66,10 @@ async def migrate(pool: asyncpg.Pool) -> list[str]:
     return await apply_migrations(
         pool, SCHEMA, "chappe.shards.migrations", "chappe_orchestrator.migrations"
     )
+
+
+def _earliest(*instants: dt.datetime | None) -> dt.datetime | None:
+    return min((at for at in instants if at is not None), default=None)
 
 
 async def _beside(first: Coroutine[Any, Any, None], *others: Coroutine[Any, Any, None]) -> None:
@@ -144,9 +150,8 @@ async def orchestrator(
     async def busy() -> str | None:
         if not processor.has_loaded(runner.owned):
             return f"{NAME}: claiming shards"
-        due = processor.next_due()
-        if due is not None and due <= context.business.now():
-            return f"{NAME}: timers"
+        if (left := await processor.left_to_do(context.business.now())) is not None:
+            return f"{NAME}: {left}"
         if await maker.busy():
             return f"{NAME}: webhooks"
         if await crowds.running():
@@ -159,7 +164,7 @@ async def orchestrator(
         mover.wake()
 
     async def next_due() -> dt.datetime | None:
-        return processor.next_due()
+        return _earliest(processor.next_due(), await maker.next_due())
 
     checks: dict[str, Check] = {
         "database": database,
@@ -174,6 +179,7 @@ async def orchestrator(
             segments_router(
                 SegmentsApi(
                     shelf=PostgresSegments(context.pool),
+                    topics=HttpTopics(client, context.api_url, context.admin_token),
                     settings=PostgresSettings(context.pool),
                     clock=context.business,
                     workspace=workspace,
@@ -209,21 +215,23 @@ async def orchestrator(
                 )
             )
         )
-        app.include_router(
-            journeys_router(
-                JourneysApi(
-                    shelf=definitions,
-                    people=people,
-                    clock=context.business,
-                    publish=PublishJourneys(
-                        shelf=definitions,
-                        moved=PlanJourneys(shelf=definitions, people=people).moved,
-                    ),
-                    pause=PauseJourney(shelf=definitions, broker=context.broker),
-                    workspace=workspace,
-                )
-            )
+        topics = HttpTopics(client, context.api_url, context.admin_token)
+        journeys = JourneysApi(
+            shelf=definitions,
+            segments=PostgresSegments(context.pool),
+            topics=topics,
+            people=people,
+            clock=context.business,
+            publish=PublishJourneys(
+                shelf=definitions,
+                topics=topics,
+                moved=PlanJourneys(shelf=definitions, people=people).moved,
+            ),
+            pause=PauseJourney(shelf=definitions, broker=context.broker),
+            workspace=workspace,
         )
+        app.include_router(drafts_router(journeys))
+        app.include_router(journeys_router(journeys))
         app.include_router(
             ordering_router(
                 OrderingApi(

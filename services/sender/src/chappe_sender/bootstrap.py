@@ -2,8 +2,9 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -31,18 +32,22 @@ from chappe_sender.adapters.ledger import PostgresLedger
 from chappe_sender.adapters.mx_sites import MxSites
 from chappe_sender.adapters.names import SystemNames
 from chappe_sender.adapters.people import HttpPeople
+from chappe_sender.adapters.policy_shelf import PostgresPolicies
 from chappe_sender.adapters.provider_lanes import ProviderLanes, unusable
 from chappe_sender.adapters.provider_shelf import PostgresProviders
 from chappe_sender.adapters.quotas import PostgresQuotas
 from chappe_sender.adapters.reads import PostgresReads
 from chappe_sender.adapters.renderer import Renderer
+from chappe_sender.adapters.shaping_table import shaping_with
 from chappe_sender.adapters.smtp import SmtpWayOut, route_of
+from chappe_sender.adapters.smtp.door import Door
 from chappe_sender.adapters.smtp.exchanges import SignedNames
 from chappe_sender.adapters.smtp.route import RouteError
 from chappe_sender.adapters.spam_score import spam_score
 from chappe_sender.adapters.sqs import Sqs
 from chappe_sender.adapters.suppressing import PostgresSuppressing
 from chappe_sender.application.bad_day import BadDay
+from chappe_sender.application.direct_check import DirectCheck
 from chappe_sender.application.domain_desk import DomainDesk
 from chappe_sender.application.feedback import Feedback
 from chappe_sender.application.feedback_intake import FeedbackIntake
@@ -59,12 +64,14 @@ from chappe_sender.application.preview import Previewer
 from chappe_sender.application.processor import SenderProcessor
 from chappe_sender.application.queue_poll import QueuePoll
 from chappe_sender.application.routing import ProviderRecord, RouteState
+from chappe_sender.application.sites import Sites
 from chappe_sender.domain.addresses import Address, Mailbox, parse_address
 from chappe_sender.domain.delivery import AllowList, Mode, Policy
-from chappe_sender.domain.domain_check import Names, Way
+from chappe_sender.domain.domain_check import Names, ReturnTest, Way
 from chappe_sender.domain.envelope import Envelope
 from chappe_sender.domain.mime import Mail
 from chappe_sender.domain.providers import Kind
+from chappe_sender.domain.shaping import Shaping
 from chappe_sender.entrypoints import (
     api,
     coupons_api,
@@ -72,6 +79,7 @@ from chappe_sender.entrypoints import (
     export,
     feedback_api,
     notices_api,
+    policy_api,
     preferences,
     preview_api,
     providers_api,
@@ -109,6 +117,11 @@ async def migrate(pool: asyncpg.Pool) -> list[str]:
     )
 
 
+async def doctor(providers: Sequence[Mapping[str, Any]]) -> str:
+    """What `chappe doctor` says of mail that leaves directly. Raises ``DirectFault``."""
+    return await DirectCheck(SystemNames(), Door("localhost"))(providers)
+
+
 @asynccontextmanager
 async def sender(  # noqa: PLR0915 - where everything meets
     context: Context, names: SignedNames | None = None
@@ -121,7 +134,9 @@ async def sender(  # noqa: PLR0915 - where everything meets
     ledger = PostgresLedger(context.pool, context.broker.partitions, context.vault.fingerprint)
     outbound = Outbound(allow_loopback=context.settings.outbound_loopback, max_connections=128)
     shelf = PostgresProviders(context.pool, context.vault)
-    lanes = _lanes(context, outbound, names or SystemNames())
+    shaping = _shaping(context)
+    sites = MxSites(shaping=shaping)
+    lanes = _lanes(context, outbound, names or SystemNames(), shaping)
     lines = Lines(shelf, lanes.make, context.wall, context.business)
     await lines.refresh()
     domains = PostgresDomains(context.pool, context.vault)
@@ -132,11 +147,14 @@ async def sender(  # noqa: PLR0915 - where everything meets
     lines.stopped = lambda: day.stopped_providers
     await _check_positions(context, day_store)
     await day.refresh()
-    handover = _hand_over(context, catalogue, ledger, lines, keyring, day)
+    handover = _hand_over(
+        context, catalogue, ledger, lines, keyring, day,
+        Sites(shaping, sites.known, PostgresQuotas(context.pool)),
+    )  # fmt: skip
     day.changed = handover.route_changed_everywhere
     desk = _domains(context, domains, keyring, shelf, names or SystemNames())
     tables = FeedbackTables(context.pool, context.vault, context.broker.partitions)
-    feedback = _feedback(context, tables, outbound, handover)
+    feedback = _feedback(context, tables, outbound, handover, sites)
     runner = ShardRunner(
         SenderProcessor(ledger, catalogue, handover, context.business, feedback),
         broker=context.broker,
@@ -219,6 +237,14 @@ async def sender(  # noqa: PLR0915 - where everything meets
     asking = httpx.AsyncClient(base_url=context.api_url, trust_env=False)
     app.include_router(preview_api.router(_preview_api(context, catalogue, shelf, lanes, asking)))
     app.include_router(sending_api.router(_sending_api(context, day_store, day, shelf)))
+    policies = PostgresPolicies(context.pool)
+    app.include_router(
+        policy_api.router(
+            policy_api.PolicyApi(
+                admin_token=context.admin_token, policies=policies, clock=context.business
+            )
+        )
+    )
     try:
         yield Service(
             name="sender",
@@ -242,7 +268,16 @@ def _address(context: Context) -> Address:
     return parse_address(f"hello@{host}") or Address("hello", "localhost")
 
 
-def _lanes(context: Context, outbound: Outbound, names: SignedNames) -> ProviderLanes:
+def _shaping(context: Context) -> Shaping:
+    try:
+        return shaping_with(context.settings.shaping)
+    except ValueError as error:
+        raise SettingsError(f"CHAPPE_SHAPING: {error}") from None
+
+
+def _lanes(
+    context: Context, outbound: Outbound, names: SignedNames, shaping: Shaping
+) -> ProviderLanes:
     return ProviderLanes(
         outbound,
         context.wall,
@@ -250,6 +285,7 @@ def _lanes(context: Context, outbound: Outbound, names: SignedNames) -> Provider
         context.settings.outbound_loopback,
         names,
         PostgresQuotas(context.pool),
+        shaping,
     )
 
 
@@ -287,7 +323,11 @@ def _providers_api(
 
 
 def _feedback(
-    context: Context, tables: FeedbackTables, outbound: Outbound, handover: HandOver
+    context: Context,
+    tables: FeedbackTables,
+    outbound: Outbound,
+    handover: HandOver,
+    sites: MxSites,
 ) -> Feedback:
     async def get(url: str) -> OutboundAnswer:
         return await outbound.request("GET", url, limit_bytes=65_536, timeout_seconds=5.0)
@@ -296,11 +336,12 @@ def _feedback(
         store=tables,
         intake=FeedbackIntake(tables),
         reader=Reader(tables, FetchedCertificates(get), context.tokens, context.vault),
-        sites=MxSites(),
+        sites=sites,
         business=context.business,
         wall=context.wall,
         shards=lambda: list(tables.runner.owned),
         released=handover.wake,
+        judged=handover.judged,
     )
 
 
@@ -418,7 +459,18 @@ def _domains(
         bounce_domain=context.settings.bounce_domain,
         wall=context.wall,
         new_id=random_id,
+        returning=_returning(context),
     )
+
+
+def _returning(context: Context) -> ReturnTest | None:
+    """An address that names no message of anybody, signed, and the same with its seal broken."""
+    domain, local = context.settings.bounce_domain, context.tokens.sign_return("b", "m_probe")
+    if domain is None or local is None:
+        return None
+    ehlo_name = urlsplit(context.public_url).hostname or "localhost"
+    forged = local[:-4] + ("a" if local[-4] != "a" else "b") + local[-3:]
+    return ReturnTest(Door(ehlo_name), f"{local}@{domain}", f"{forged}@{domain}")
 
 
 def _relay_host(url: str | None) -> str | None:
@@ -432,6 +484,7 @@ def _hand_over(
     lines: Lines,
     keyring: Keyring,
     day: BadDay,
+    sites: Sites,
 ) -> HandOver:
     address = _address(context)
     way_out = None
@@ -459,7 +512,8 @@ def _hand_over(
         lag=Lag(context.broker, dict),
         evidence=context.evidence,
         day=day,
-        site=MxSites().known,
+        site=sites.site,
+        sites=sites,
     )
 
 

@@ -20,6 +20,26 @@ NOTE_MESSAGES = Histogram(
     "Commitments and outcomes in one durable write.",
     buckets=(1, 2, 4, 8, 16, 32, 64),
 )
+POSTPONED = Counter(
+    "chappe_sender_postponed_total",
+    "Messages that were claimed and put off before they were written, by why: breaker, "
+    "site_rests, site_slowed, site_rate, domain_check, no_route.",
+    ["reason"],
+)
+SITE_REMEDIES = Counter(
+    "chappe_sender_site_remedies_total",
+    "Answers of MX sites that made us rest or slow down, by the rule's name.",
+    ["site"],
+)
+RELAY_CONNECTIONS = Gauge(
+    "chappe_sender_relay_connections_allowed",
+    "Connections that a relay is given now: fewer after it pushed back.",
+    ["relay"],
+)
+BREAKERS_OPENED = Counter(
+    "chappe_sender_breakers_opened_total",
+    "Times that marketing from a domain was stopped where it was refused for what we are.",
+)
 IN_FLIGHT = Gauge("chappe_sender_in_flight_messages", "Messages claimed and not yet concluded.")
 FEEDBACK_DELIVERIES = Counter(
     "chappe_sender_feedback_deliveries_total",

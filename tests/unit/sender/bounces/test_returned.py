@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chappe_sender.domain.bounces import Kind, ProviderEvent, read, try_bounce
+from chappe_sender.domain.bounces import Kind, ProviderEvent, answer, read, try_bounce
 from tests.unit.sender.bounces import mails
 
 ZOE = "zoe@customer.example"
@@ -234,3 +234,21 @@ def test_a_mail_ten_thousand_parts_deep_is_read_to_a_bound() -> None:
         b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (i, i) for i in range(2_000)
     )
     assert read(nested) == []
+
+
+def test_an_answer_is_a_humans_only_when_no_machine_may_have_written_it() -> None:
+    mail = b"From: Zoe <zoe@customer.example>\nSubject: Re: Your cart\n%b\nIs it blue?\n"
+    told = answer(mail % b"In-Reply-To: <m_1@shop.example>\n")
+    assert told is not None
+    assert (told.kind, told.recipient) == (Kind.REPLIED, "zoe@customer.example")
+    assert told.provider_message_id == "m_1@shop.example"
+    for mark in (
+        b"Auto-Submitted: auto-generated\n",
+        b"Precedence: bulk\n",
+        b"List-Id: <news.customer.example>\n",
+        b"Return-Path: <>\n",
+        b"X-Autoreply: yes\n",
+    ):
+        assert answer(mail % mark) is None
+    assert answer(b"Subject: Re: Your cart\n\nhi") is None
+    assert answer(b"\0\xff" * 50) is None

@@ -17,6 +17,7 @@ from chappe.tokens import Tokens, Vault
 from chappe_sender.application.feedback_ports import Delivery, Endpoint, NotNow
 from chappe_sender.application.feedback_reading import FROM_QUEUE, Reader, Refused, Unread
 from chappe_sender.domain.bounces import Kind
+from chappe_sender.domain.feedback.keys import Keys
 from tests.unit.sender.feedback.test_verifying import CERTIFICATE, NOW, SNS_KEY, sns
 
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:mail"
@@ -88,7 +89,7 @@ class Desk:
             id="fe_1",
             workspace=WorkspaceId("default"),
             kind=kind,
-            secret=secret,
+            keys=Keys(secret) if secret is not None else None,
             topic=topic,
             deleted=deleted,
         )

@@ -72,7 +72,9 @@ def set_secret(
     *,
     as_json: show.Json = False,
 ) -> None:
-    """Set what its webhooks are verified with; what waited for it is looked at now."""
+    """Set what its webhooks are verified with. The secret before it stays good for 24 hours; what
+    waited for one is looked at now.
+    """
     with connect() as api:
         path = f"{ENDPOINTS}/{path_part(name)}/secret"
         show.document(api.put(path, {"secret": _read(secret)}), as_json=as_json)

@@ -40,15 +40,18 @@ def list_(
 @app.command(epilog="Example:  chappe enrollments start email:zoe@example.com trial")
 def start(
     ref: Ref,
-    journey: Annotated[str, typer.Argument(help="One that begins by `request: api`.")],
+    journey: Annotated[str, typer.Argument(help="One that a `request` begins.")],
     data: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, as event.NAME in steps. Repeatable.")
     ] = None,
+    by: Annotated[
+        str, typer.Option(help="Who asks, as the trigger `request` names it: api, manual or csv.")
+    ] = "api",
     *,
     as_json: show.Json = False,
 ) -> None:
-    """Begin a journey for somebody."""
-    body = {"contact": ref, "journey": journey, "data": _data(data or [])}
+    """Begin a journey for somebody, if its trigger takes requests of whoever asks."""
+    body = {"contact": ref, "journey": journey, "data": _data(data or []), "by": by}
     with connect() as api:
         found = api.post(ENROLLMENTS, body)
     show.document(found, as_json=as_json)

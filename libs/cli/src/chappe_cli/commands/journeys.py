@@ -6,11 +6,14 @@ from typing import Annotated, Any
 import typer
 
 from chappe_cli import show
+from chappe_cli.commands import drafts
 from chappe_cli.failure import BAD_INPUT, Failure
 from chappe_cli.quoting import path_part
 from chappe_cli.server import connect
 
 app = typer.Typer(help="Journeys as code: folders with journey.yaml and templates/.")
+
+app.add_typer(drafts.app, name="drafts", no_args_is_help=True)
 
 JOURNEYS = "/api/v1/journeys"
 EFFECT = ("version", "step", "people", "effect", "to", "by_s")
@@ -29,26 +32,15 @@ def list_(*, as_json: show.Json = False) -> None:
 @app.command(epilog="Example:  chappe journeys validate my-journeys")
 def validate(path: Place, *, as_json: show.Json = False) -> None:
     """Check journeys, by file:line:col; needs no server."""
-    from chappe.journey import JourneyInvalidError, read_journey
-    from chappe.journey.notes import notes_on
+    from chappe_orchestrator.tryout import Tried, try_journeys
 
-    folders = _folders(path)
-    errors: list[dict[str, str]] = []
-    names: list[str] = []
-    warnings: list[str] = []
-    for folder in folders:
-        try:
-            journey = read_journey(
-                folder.yaml, file=folder.file, templates=folder.templates or None
-            )
-        except JourneyInvalidError as error:
-            errors += [{"where": each.where, "what": each.what} for each in error.complaints]
-        else:
-            names.append(journey.journey)
-            warnings += [f"{journey.journey}: {note}" for note in notes_on(journey)]
-    if errors:
+    tried = try_journeys(
+        Tried(each.file, each.yaml, sorted(each.templates) or None) for each in _folders(path)
+    )
+    if tried.complaints:
+        errors = [{"where": each.where, "what": each.what} for each in tried.complaints]
         raise Failure("the journeys cannot be accepted; see errors", errors=errors)
-    found = {"valid": True, "journeys": names, "warnings": warnings}
+    found = {"valid": True, "journeys": tried.journeys, "warnings": tried.warnings}
     show.document(found, as_json=as_json)
 
 
@@ -56,7 +48,10 @@ def validate(path: Place, *, as_json: show.Json = False) -> None:
 def apply(
     path: Place,
     *,
-    draft: Annotated[bool, typer.Option("--draft", help="Stop before publishing.")] = False,
+    draft: Annotated[
+        bool,
+        typer.Option("--draft", help="Stop before publishing: keep drafts, see `drafts`."),
+    ] = False,
     as_json: show.Json = False,
 ) -> None:
     """Upload templates and publish journeys, all or nothing."""
@@ -64,9 +59,16 @@ def apply(
 
 
 @app.command(epilog="Example:  chappe journeys publish my-journeys/welcome")
-def publish(path: Place, *, as_json: show.Json = False) -> None:
-    """The same as apply: what is published is what stands in the folder."""
-    _apply(path, draft=False, as_json=as_json)
+def publish(
+    what: Annotated[str, typer.Argument(help="A journey's folder, or a stored draft's name.")],
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """Publish what stands in a folder, as apply does; or a draft that is stored, by its name."""
+    if Path(what).exists():
+        _apply(Path(what), draft=False, as_json=as_json)
+    else:
+        drafts.publish(what, as_json=as_json)
 
 
 @app.command(epilog="Example:  chappe journeys plan my-journeys")
@@ -154,9 +156,8 @@ def move(
 @app.command(epilog="Example:  chappe journeys export welcome > welcome.yaml")
 def export(name: Name, *, as_json: show.Json = False) -> None:
     """A journey as it stands, with all its step ids."""
-    import yaml
-
     from chappe.journey import canonical_json, stored_journey, with_ids
+    from chappe.journey.reading import yaml_of
 
     with connect() as api:
         found = api.get(f"{JOURNEYS}/{path_part(name)}")
@@ -168,7 +169,7 @@ def export(name: Name, *, as_json: show.Json = False) -> None:
     if as_json:
         show.document(definition, as_json=True)
     else:
-        print(yaml.safe_dump(definition, sort_keys=False, allow_unicode=True), end="")
+        print(yaml_of(definition), end="")
 
 
 @app.command(epilog="Example:  chappe journeys graph abandoned-cart")
@@ -224,8 +225,11 @@ def _apply(path: Path, *, draft: bool, as_json: bool) -> None:
     with connect() as api:
         applied = apply_folders(api, folders, draft=draft)
     published: list[dict[str, Any]] = applied.answer["journeys"] if applied.answer else []
+    if not as_json:
+        show.warnings(applied.warnings)
     if as_json:
-        show.document({"templates": applied.templates, "journeys": published}, as_json=True)
+        found = {"templates": applied.templates, "journeys": published}
+        show.document({**found, "warnings": applied.warnings}, as_json=True)
     elif draft:
         show.document({"templates": sorted(applied.templates), "published": False}, as_json=False)
     else:
@@ -233,9 +237,12 @@ def _apply(path: Path, *, draft: bool, as_json: bool) -> None:
 
 
 def _folders(path: Path) -> list[Any]:
-    from chappe_onebox.client import read_folders
+    from chappe_onebox.client import FileError, read_folders
 
     try:
         return list(read_folders(path))
+    except FileError as error:
+        errors = [{"where": error.where, "what": error.what}]
+        raise Failure("the journeys cannot be accepted; see errors", errors=errors) from error
     except (ValueError, OSError) as error:
         raise Failure(str(error)) from error

@@ -97,3 +97,32 @@ def go_live(*, as_json: show.Json = False) -> None:
     """Send what is asked for from now on; what was captured is never sent."""
     with connect() as api:
         show.document(api.post(f"{SENDING}/go-live"), as_json=as_json)
+
+
+@app.command(epilog="Example:  chappe sending policy --consent opt_out --tracking-countries FR,BE")
+def policy(
+    consent: Annotated[
+        str | None, typer.Option(help="opt_in, or opt_out: also those who said nothing.")
+    ] = None,
+    tracking_countries: Annotated[
+        str | None, typer.Option(help="Where silence is no consent to be measured: FR,BE or none.")
+    ] = None,
+    tracking_refused: Annotated[
+        str | None, typer.Option(help="For those who refused: aggregate or none.")
+    ] = None,
+    *,
+    as_json: show.Json = False,
+) -> None:
+    """Who may be written to without having asked, and who is measured. No option: show it."""
+    tracking: dict[str, Any] = {}
+    if tracking_countries is not None:
+        said = [one.strip().upper() for one in tracking_countries.split(",")]
+        tracking["countries"] = [] if said == ["NONE"] else said
+    if tracking_refused is not None:
+        tracking["refused"] = tracking_refused
+    body: dict[str, Any] = {"tracking": tracking} if tracking else {}
+    if consent is not None:
+        body["consent"] = consent
+    with connect() as api:
+        found = api.patch(f"{SENDING}/policy", body) if body else api.get(f"{SENDING}/policy")
+    show.document(found, as_json=as_json)

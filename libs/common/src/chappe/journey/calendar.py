@@ -45,7 +45,7 @@ def first_zone(names: Iterable[Any]) -> ZoneInfo:
     return UTC_ZONE
 
 
-def local_instant(day: dt.date, at: dt.time, zone: ZoneInfo) -> dt.datetime:
+def local_instant(day: dt.date, at: dt.time, zone: dt.tzinfo) -> dt.datetime:
     """The instant in UTC at which clocks in ``zone`` show ``at`` on ``day``."""
     wall = dt.datetime.combine(day, at, zone)
     instant = wall.astimezone(dt.UTC)
@@ -59,7 +59,7 @@ def local_instant(day: dt.date, at: dt.time, zone: ZoneInfo) -> dt.datetime:
     return _end_of_gap(low, high, zone)
 
 
-def _end_of_gap(low: dt.datetime, high: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+def _end_of_gap(low: dt.datetime, high: dt.datetime, zone: dt.tzinfo) -> dt.datetime:
     """The first second between the two that has the later one's offset."""
     offset = high.astimezone(zone).utcoffset()
     while high - low > dt.timedelta(seconds=1):
@@ -182,9 +182,18 @@ class Quiet:
         today, clock = local.date(), local.time()
         if today.weekday() in self.days:
             return local_instant(today + DAY, dt.time(), zone)
+        if self.begin == self.end:
+            return None
         if self.begin < self.end:
             inside = self.begin <= clock < self.end
-            return local_instant(today, self.end, zone) if inside else None
-        if clock >= self.begin and self.begin != self.end:
-            return local_instant(today + DAY, self.end, zone)
-        return local_instant(today, self.end, zone) if clock < self.end else None
+            return self._end_on(today, at, zone) if inside else None
+        if clock >= self.begin:
+            return self._end_on(today + DAY, at, zone)
+        return self._end_on(today, at, zone) if clock < self.end else None
+
+    def _end_on(self, day: dt.date, at: dt.datetime, zone: ZoneInfo) -> dt.datetime:
+        """The end after ``at``: what a night shows twice is quiet twice."""
+        first = local_instant(day, self.end, zone)
+        if first > at:
+            return first
+        return dt.datetime.combine(day, self.end, zone).replace(fold=1).astimezone(dt.UTC)

@@ -7,7 +7,7 @@ The engine asks only when a decision comes to such a question: ``Facts.past`` ra
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal, TypeAlias
 
@@ -15,7 +15,7 @@ from chappe.journey.conditions import Comparison, Did, Max, Sum
 from chappe.journey.values import amount, as_mapping, number, walk
 
 Answer: TypeAlias = int | Decimal | None
-"""A count or a sum; of the largest value of nothing, None."""
+"""A count, a sum or a time; of the largest value or the time of nothing, None."""
 
 DAY = dt.timedelta(days=1)
 
@@ -35,15 +35,21 @@ class Query:
 
     ``since`` is a window of whole UTC days that ends now, or begins when the enrollment was
     entered. ``where`` holds paths below ``event.`` with what each must be. ``currency``: amounts of
-    it are taken, else plain numbers.
+    it are taken, else plain numbers. ``when`` asks for the time of the ``nth`` newest (of the
+    oldest when there are fewer, or without ``nth``), in seconds since 1970.
     """
 
-    kind: Literal["count", "sum", "max"]
+    kind: Literal["count", "sum", "max", "when"]
     event: str
     since: dt.timedelta | Literal["entry"] | None = None
     where: tuple[tuple[str, Comparison], ...] = ()
     path: str | None = None
     currency: str | None = None
+    nth: int | None = None
+
+    def when(self, nth: int | None) -> "Query":
+        """When the ``nth`` newest of these events was; None: the oldest."""
+        return replace(self, kind="when", path=None, currency=None, nth=nth)
 
     def begin(self, now: dt.datetime, entered_at: dt.datetime | None) -> dt.datetime | None:
         """From when on events count; None: from ever. Without an enrollment nothing is since it."""
@@ -58,12 +64,18 @@ LONG = dt.timedelta(days=36_600)
 
 
 class HistoryWantedError(Exception):
-    """A decision needs answers that are not at hand yet: ask them, and take the step again."""
+    """A decision needs answers that are not at hand yet: ask them, and take the step again.
 
-    def __init__(self, query: Query, entered_at: dt.datetime | None = None) -> None:
+    ``also`` are others that will be wanted beside ``query``: they are asked together.
+    """
+
+    def __init__(
+        self, query: Query, entered_at: dt.datetime | None = None, also: tuple[Query, ...] = ()
+    ) -> None:
         super().__init__(f"the past is wanted: {query.kind} of {query.event}")
         self.query = query
         self.entered_at = entered_at
+        self.also = also
 
 
 def start_of_day(at: dt.datetime) -> dt.datetime:
@@ -94,7 +106,7 @@ def answered(
 ) -> Answer:
     """Add ``events`` to what is known ``so_far``; ``takes`` is the compiled ``where``."""
     begin = query.begin(now, entered_at)
-    found: Answer = so_far if so_far is not None or query.kind == "max" else 0
+    found: Answer = so_far if so_far is not None or query.kind in ("max", "when") else 0
     for one in events:
         if one.event != query.event or (begin is not None and one.at < begin):
             continue
@@ -102,6 +114,10 @@ def answered(
             continue
         if query.kind == "count":
             found = (found or 0) + 1
+        elif query.kind == "when":
+            # Early rather than late: the nth newest of all is never before the oldest of both.
+            at = Decimal(str(one.at.timestamp()))
+            found = at if found is None else min(found, at)
         elif (size := size_at(one.data, query.path or "", query.currency)) is not None:
             if query.kind == "sum":
                 found = (found or 0) + size

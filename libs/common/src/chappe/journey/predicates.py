@@ -32,6 +32,7 @@ from chappe.journey.conditions import (
     Occasion,
     Opened,
     PathsAre,
+    ScoreBounds,
     ScoreIs,
     Sum,
     Tagged,
@@ -125,7 +126,7 @@ class Check:
 
     ``needs_history`` are the questions that the profile cannot answer; ``events`` the names whose
     happening may change the answer; ``segments`` the segments it looks at; ``of_contact``: whether
-    what we hold of the contact may change it.
+    what we hold of the contact may change it; ``timed``: whether time alone may.
     """
 
     condition: Condition
@@ -134,6 +135,7 @@ class Check:
     events: frozenset[str] = field(default_factory=frozenset[str])
     segments: frozenset[str] = field(default_factory=frozenset[str])
     of_contact: bool = False
+    timed: bool = False
 
     def seen(self, facts: Facts) -> dict[str, Any]:
         """The values behind the answer, for the journal."""
@@ -152,6 +154,7 @@ def check(condition: Condition) -> Check:
         frozenset(name for node in nodes for name in _events(node)),
         frozenset(node.segment for node in nodes if isinstance(node, InSegment)),
         any(_is_of_contact(node) for node in nodes),
+        any(moves_with_time(node) for node in nodes),
     )
 
 
@@ -246,8 +249,7 @@ def _held(condition: Tagged | ScoreIs | InSegment | ConsentIs | TopicIs) -> Pred
                 for tag in as_list(facts.contact.get("tags")) or ()
             )
         case ScoreIs(score=bounds):
-            given = [n for n in type(bounds).model_fields if n in bounds.model_fields_set]
-            tests = [_sized(name, getattr(bounds, name)) for name in given]
+            tests = size_tests(bounds)
             return lambda facts: all(test(facts.score) for test in tests)
         case InSegment(segment=name):
             return lambda facts: facts.segment(name)
@@ -260,27 +262,28 @@ def _held(condition: Tagged | ScoreIs | InSegment | ConsentIs | TopicIs) -> Pred
 
 
 def _did(node: Did) -> Predicate:
-    often = _often(node.times)
+    answers = often(node.times)
     if asks_history(node):
         query = query_of(node)
-        return lambda facts: often(facts.past(query) or 0)
+        return lambda facts: answers(facts.past(query) or 0)
     name, since = node.did, node.since
-    return lambda facts: often(facts.times(name, since))
+    return lambda facts: answers(facts.times(name, since))
 
 
-def _often(times: Times) -> Callable[[int | Decimal], bool]:
+def often(times: Times) -> Callable[[int | Decimal], bool]:
+    """What ``times`` says of a count."""
     exactly, least, most = times.exactly, times.at_least, times.at_most
     if exactly is None and most is None:
         return lambda count: count >= (least or 0)
 
-    def often(count: int | Decimal) -> bool:
+    def answers(count: int | Decimal) -> bool:
         return (
             (exactly is None or count == exactly)
             and (least is None or count >= least)
             and (most is None or count <= most)
         )
 
-    return often
+    return answers
 
 
 def _occasion(node: First | Last) -> Predicate:
@@ -321,9 +324,9 @@ def _bound(written: Any) -> Decimal:
 
 def _engaged(node: Opened | Clicked) -> Predicate:
     how: Literal["opened", "clicked"] = "opened" if isinstance(node, Opened) else "clicked"
-    often = _often(node.opened if isinstance(node, Opened) else node.clicked)
+    answers = often(node.opened if isinstance(node, Opened) else node.clicked)
     last = node.of_last
-    return lambda facts: often(facts.engaged(how, last))
+    return lambda facts: answers(facts.engaged(how, last))
 
 
 # -- comparisons ------------------------------------------------------------------------------
@@ -364,7 +367,7 @@ def _timeless(comparison: Comparison) -> _Test:
 def _tests(comparison: Comparison) -> list[_Test]:
     given = comparison.model_fields_set
     found = [_PLAIN[name](getattr(comparison, name)) for name in _PLAIN if name in given]
-    return found + [_sized(name, getattr(comparison, name)) for name in _ORDERED if name in given]
+    return found + size_tests(comparison)
 
 
 def _dated(comparison: Comparison) -> list[_DatedTest]:
@@ -451,6 +454,12 @@ def day_of_year(value: Any, zone: dt.tzinfo) -> tuple[int, int] | None:
     except ValueError:
         return None
     return day.month, day.day
+
+
+def size_tests(bounds: ScoreBounds | Comparison) -> list[_Test]:
+    """A test for each bound that is given."""
+    given = bounds.model_fields_set
+    return [_sized(name, getattr(bounds, name)) for name in _ORDERED if name in given]
 
 
 def _sized(name: str, bound: Any) -> _Test:
@@ -564,6 +573,29 @@ def _is_of_contact(node: Condition) -> bool:
             return True
         case _:
             return False
+
+
+def moves_with_time(node: Condition) -> bool:
+    """Whether the answer of this part, without those inside it, may change by time alone."""
+    match node:
+        case Did() | Sum() | Max():
+            return isinstance(node.since, dt.timedelta)
+        case First(at=at) | Last(at=at):
+            return _is_relative(at)
+        case ScoreIs():
+            return True  # It decays where the workspace says so.
+        case PathsAre(root=paths):
+            return any(
+                path == "contact.score" or _is_relative(one) or one.anniversary is not None
+                for path, one in paths.items()
+            )
+        case _:
+            return False
+
+
+def _is_relative(dates: Occasion | Comparison) -> bool:
+    spans = (dates.within_last, dates.within_next, dates.before, dates.after)
+    return any(isinstance(one, dt.timedelta) for one in spans)
 
 
 def _queries(node: Condition) -> tuple[Query, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from chappe.ids import StepId
+from chappe.journey.conditions import Condition
 from chappe.journey.definition import (
     DEPTH_MAX,
     STEPS_MAX,
@@ -14,10 +15,13 @@ from chappe.journey.definition import (
     walk_steps,
 )
 from chappe.journey.ids import with_ids
+from chappe.journey.mentions import unknown_in
 from chappe.journey.nodes import Next, WaitForNode, WaitNode, WaitUntilNode, edges
 from chappe.journey.program import TRIGGER_STEP, Program, compile_program
-from chappe.journey.rules import ExitAt, ExitOnGoal, ExitRule
+from chappe.journey.rules import ExitAt, ExitOnGoal, ExitRule, ExitWhen
+from chappe.journey.sense import never
 from chappe.journey.steps import (
+    BranchStep,
     GoalStep,
     GotoStep,
     SendStep,
@@ -26,10 +30,11 @@ from chappe.journey.steps import (
     WaitForAny,
     WaitStep,
     WebhookStep,
+    When,
 )
 from chappe.journey.supplies import supplies
 from chappe.journey.triggers import OnDate, OnInactivity, OnRequest, events_of
-from chappe.journey.waits import EventWanted, WaitForOne
+from chappe.journey.waits import ConditionWanted, EventWanted, WaitForOne
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +51,14 @@ def did_you_mean(word: str, known: Collection[str]) -> str:
     return f", did you mean {near[0]!r}?" if near else ""
 
 
-def problems_in(journey: Journey, templates: Collection[str] | None = None) -> list[Problem]:
-    """Every problem across steps. ``templates``: the names there are; None when nobody knows."""
+def problems_in(
+    journey: Journey,
+    templates: Collection[str] | None = None,
+    topics: Collection[str] | None = None,
+) -> list[Problem]:
+    """Every problem across steps. ``templates`` and ``topics``: the names there are; None when
+    nobody knows.
+    """
     too_large = list(_too_large(journey.steps))
     if too_large:
         return too_large
@@ -56,16 +67,19 @@ def problems_in(journey: Journey, templates: Collection[str] | None = None) -> l
         *_duplicates(placed),
         *_unknown_steps(placed),
         *_unknown_templates(placed, templates),
+        *_unknown_topics(journey, topics),
         *_unusable(placed, journey),
         *_triggers_that_clash(journey),
         *_keys_nobody_supplies(journey),
         *_exits_that_never_match(journey),
+        *_senseless(journey, placed),
     ]
     rings = list(_goto_rings(placed)) if not any(map(_is_about_goto, found)) else []
     if not found and not rings:
         program = compile_program(journey)
-        found.extend(_unreachable(placed, program))
-        found.extend(_endless(placed, program))
+        reached = _reached(program)
+        found.extend(_unreachable(placed, program, reached))
+        found.extend(_endless(placed, program, reached))
     return [*found, *rings]
 
 
@@ -239,6 +253,68 @@ def _unknown_templates(
             yield Problem((*at, "send", "template"), f"no template is called {name!r}{hint}")
 
 
+def _unknown_topics(journey: Journey, topics: Collection[str] | None) -> Iterator[Problem]:
+    for one, names in unknown_in(journey, {"topic": topics} if topics is not None else {}):
+        hint = did_you_mean(one.name, names)
+        yield Problem(one.at, f"no template and no brand has the topic {one.name!r}{hint}")
+
+
+def _senseless(journey: Journey, placed: list[tuple[Location, Step]]) -> Iterator[Problem]:
+    """Conditions that contradict themselves."""
+    for at, condition, means in _asked(journey, placed):
+        reason = never(condition) if condition is not None else None
+        if reason is not None:
+            yield Problem(at, f"{means}: {reason}")
+
+
+def _asked(
+    journey: Journey, placed: list[tuple[Location, Step]]
+) -> Iterator[tuple[Location, Condition | None, str]]:
+    """Every condition with its place, and what it means that it never holds."""
+    for index, one in enumerate(journey.trigger):
+        yield ("trigger", index, "where"), one.where, "nobody would enter"
+    yield ("entry", "filter"), journey.entry.filter, "nobody would enter"
+    for index, rule in enumerate(journey.exit):
+        match rule:
+            case ExitRule(where=where):
+                yield ("exit", index, "where"), where, "can never match"
+            case ExitWhen(when=when):
+                yield ("exit", index, "when"), when, "can never match"
+            case _:
+                pass
+    if journey.goal is not None:
+        yield ("goal", "where"), journey.goal.where, "can never be reached"
+    yield from _asked_by_steps(placed)
+
+
+def _asked_by_steps(
+    placed: list[tuple[Location, Step]],
+) -> Iterator[tuple[Location, Condition | None, str]]:
+    for at, step in placed:
+        match step:
+            case BranchStep(branch=arms):
+                for index, arm in enumerate(arms):
+                    if isinstance(arm, When):
+                        where = (*at, "branch", index, "when")
+                        yield where, arm.when, "nobody would go this way"
+            case WaitStep(wait=WaitForOne(for_=wanted)):
+                yield from _wanted((*at, "wait", "for"), wanted)
+            case WaitStep(wait=WaitForAny(for_=ways)):
+                for index, way in enumerate(ways):
+                    yield from _wanted((*at, "wait", "for", index), way)
+            case _:
+                pass
+
+
+def _wanted(
+    at: Location, wanted: EventWanted | ConditionWanted
+) -> Iterator[tuple[Location, Condition | None, str]]:
+    if isinstance(wanted, ConditionWanted):
+        yield (*at, "when"), wanted.when, "is waited for in vain"
+    else:
+        yield (*at, "where"), wanted.where, "is waited for in vain"
+
+
 def _goto_rings(placed: list[tuple[Location, Step]]) -> Iterator[Problem]:
     targets = {step.id: step.goto for _, step in placed if isinstance(step, GotoStep)}
     for at, step in placed:
@@ -251,7 +327,7 @@ def _goto_rings(placed: list[tuple[Location, Step]]) -> Iterator[Problem]:
             yield Problem((*at, "goto"), "leads back to itself without a wait")
 
 
-def _unreachable(placed: list[tuple[Location, Step]], program: Program) -> Iterator[Problem]:
+def _reached(program: Program) -> set[StepId]:
     reached: set[StepId] = set()
     waiting: list[Next] = [program.start, *(one.start for one in program.triggers)]
     while waiting:
@@ -260,6 +336,12 @@ def _unreachable(placed: list[tuple[Location, Step]], program: Program) -> Itera
             continue
         reached.add(step)
         waiting.extend(edge.target for edge in edges(program.nodes[step]))
+    return reached
+
+
+def _unreachable(
+    placed: list[tuple[Location, Step]], program: Program, reached: set[StepId]
+) -> Iterator[Problem]:
     # The head of an unreachable run is enough: what follows it cannot be reached either.
     silenced: set[Location] = set()
     for at, step in placed:
@@ -270,11 +352,13 @@ def _unreachable(placed: list[tuple[Location, Step]], program: Program) -> Itera
             silenced.add(at[:-1])
 
 
-def _endless(placed: list[tuple[Location, Step]], program: Program) -> Iterator[Problem]:
+def _endless(
+    placed: list[tuple[Location, Step]], program: Program, reached: set[StepId]
+) -> Iterator[Problem]:
     at_of = {StepId(step.id or ""): at for at, step in placed}
     onward = {step: _at_once(program, step) for step in program.nodes}
     done: set[StepId] = set()
-    for start in program.nodes:
+    for start in (step for step in program.nodes if step in reached):
         looped = _first_loop(start, onward, done)
         if looped is not None:
             at = at_of.get(looped, ("trigger",))

@@ -4,62 +4,28 @@ Plain scalars are read as in YAML 1.2: ``no`` and ``12:30`` are texts. Anchors a
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from chappe.journey.cadence import Cadence, Cap, QuietHours
-from chappe.journey.conditions import NODES, Comparison, Occasion, ScoreBounds, Times
-from chappe.journey.definition import Journey, Location
+from chappe.journey.definition import Journey
 from chappe.journey.ids import with_ids
-from chappe.journey.names import EVENT_NAMES
-from chappe.journey.problems import Problem, did_you_mean, problems_in
-from chappe.journey.rules import (
-    EXIT_KINDS,
-    Cooldown,
-    Entry,
-    Goal,
-    Match,
-)
-from chappe.journey.steps import (
-    STEP_KINDS,
-    ConditionPath,
-    Else,
-    EventPath,
-    FromPath,
-    NotifyWhat,
-    SendWhat,
-    Split,
-    UpdateWhat,
-    Variant,
-    WaitForAny,
-    WebhookWhat,
-    When,
-)
+from chappe.journey.problems import Problem, problems_in
+from chappe.journey.segments import Segment
 from chappe.journey.texts import problems_in_texts
-from chappe.journey.triggers import (
-    TRIGGER_KINDS,
-    JourneyChange,
-    SegmentChange,
-    Silence,
-    TagChange,
-)
-from chappe.journey.values import Strict, as_mapping
-from chappe.journey.waits import (
-    ConditionWanted,
-    EventWanted,
-    WaitFor,
-    WaitForOne,
-    WaitUntilDate,
-    WaitUntilTime,
-)
+from chappe.journey.values import Strict
+from chappe.journey.wording import explained
+
+M = TypeVar("M", bound=Strict)
 
 FILE_BYTES_MAX = 128 * 1024
 NESTING_MAX = 100
 PROBLEMS_MAX = 100
+WORDS_MAX = 400
+"""Letters of one complaint; of a longer one the middle is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +50,10 @@ class Complaint:
 
 
 class JourneyInvalidError(Exception):
-    """The journey cannot be accepted. ``complaints`` says why, in the order of the file."""
+    """The journey, or the segment, cannot be accepted.
+
+    ``complaints`` says why, in the order of the file.
+    """
 
     def __init__(self, complaints: tuple[Complaint, ...]) -> None:
         super().__init__("\n".join(one.sentence for one in complaints))
@@ -96,28 +65,45 @@ def read_journey(
     *,
     file: str = "journey.yaml",
     templates: Collection[str] | None = None,
+    topics: Collection[str] | None = None,
     problem_with: Callable[[str], str | None] | None = None,
 ) -> Journey:
     """The journey in a YAML or JSON text, with every step id written out.
 
-    ``templates`` are the names that a send step may use; ``problem_with`` says what is wrong with
-    a text that may hold Liquid. None leaves either unchecked. Raises ``JourneyInvalidError``.
+    ``templates`` are the names that a send step may use, ``topics`` those that any step may;
+    ``problem_with`` says what is wrong with a text that may hold Liquid. None leaves either
+    unchecked. Raises ``JourneyInvalidError``.
     """
+
+    def problems(journey: Journey) -> list[Problem]:
+        found = problems_in(journey, templates, topics)
+        if problem_with is not None:
+            found += problems_in_texts(journey, problem_with)
+        return found
+
+    return with_ids(_read(text, file, Journey, problems))
+
+
+def read_segment(text: str, *, file: str = "segment.yaml") -> Segment:
+    """The segment in a YAML or JSON text. Raises ``JourneyInvalidError``."""
+    return _read(text, file, Segment, lambda _: [])
+
+
+def _read(text: str, file: str, model: type[M], problems_of: Callable[[M], list[Problem]]) -> M:
+    """Every complaint about the text, or what it says."""
     root, value, found = _parse(text, file)
-    journey: Journey | None = None
-    if not found:
+    said: M | None = None
+    if root is not None:
         try:
-            journey = Journey.model_validate(value)
-            problems = problems_in(journey, templates)
-            if problem_with is not None:
-                problems += problems_in_texts(journey, problem_with)
+            said = model.model_validate(value)
+            problems = problems_of(said)
         except ValidationError as error:
-            problems = _explained(error)
-        found = [_located(problem, root, file) for problem in problems]
-    if found or journey is None:
+            problems = explained(error, model)
+        found += [_located(problem, root, file) for problem in problems]
+    if found or said is None:
         ordered = sorted(found, key=lambda one: (one.line, one.column))
         raise JourneyInvalidError(tuple(ordered[:PROBLEMS_MAX]))
-    return with_ids(journey)
+    return said
 
 
 def canonical_json(journey: Journey) -> bytes:
@@ -128,6 +114,11 @@ def canonical_json(journey: Journey) -> bytes:
 def stored_journey(definition: bytes | str) -> Journey:
     """Read back what ``canonical_json`` wrote."""
     return Journey.model_validate_json(definition)
+
+
+def yaml_of(definition: Any) -> str:
+    """A stored definition as people write it, so that it reads back as the same."""
+    return yaml.dump(definition, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def journey_schema() -> dict[str, Any]:
@@ -155,12 +146,35 @@ def _parse(text: str, file: str) -> tuple[yaml.Node | None, Any, list[Complaint]
         return None, None, [_at_mark(error.mark, str(error), file)]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        return None, None, [_at_mark(mark, error.problem or "is not YAML", file)]
+        return None, None, [_at_mark(mark, _plainly(error.problem or "is not YAML"), file)]
+    except yaml.reader.ReaderError as error:
+        before = text[: error.position]
+        column = error.position - (before.rfind("\n") + 1) + 1
+        code = error.character if isinstance(error.character, int) else ord(error.character[:1])
+        what = f"holds a character that YAML does not take: U+{code:04X}"
+        return None, None, [Complaint(file, before.count("\n") + 1, column, "", what)]
     except yaml.YAMLError as error:
         return None, None, [Complaint(file, 1, 1, "", f"is not YAML: {error}")]
     except RecursionError:
         return None, None, [Complaint(file, 1, 1, "", "is nested too deeply")]
     return root, value, duplicates
+
+
+_PLAIN_WORDS: tuple[tuple[str, str], ...] = (
+    ("found character '\\t'", "a tab stands here: YAML is indented with spaces"),
+    ("but found another document", "a second document begins: a file holds one"),
+    ("mapping values are not allowed", "a text with a colon in it stands in quotes"),
+    ("could not find expected ':'", "a key without its colon, or a text that wants quotes"),
+    ("found undefined alias", "anchors and aliases are not supported"),
+)
+"""What the YAML library says, and what people can do about it."""
+
+
+def _plainly(problem: str) -> str:
+    for begins, plain in _PLAIN_WORDS:
+        if problem.startswith(begins):
+            return plain
+    return problem.replace("'<stream end>'", "the end of the file")
 
 
 def _at_mark(mark: yaml.Mark | None, what: str, file: str) -> Complaint:
@@ -183,7 +197,9 @@ def _value(
         for key, held in node.value:
             name = _value(key, file, complaints, seen, depth + 1)
             if not isinstance(name, str):
-                raise _YamlError(key.start_mark, "a key must be a text")
+                liquid = '; Liquid stands in quotes: "{{ … }}"' if isinstance(name, dict) else ""
+                complaints.append(_at_mark(key.start_mark, f"a key must be a text{liquid}", file))
+                continue
             if name in found:
                 complaints.append(_at_mark(key.start_mark, f"{name!r} is given twice", file))
             found[name] = _value(held, file, complaints, seen, depth + 1)
@@ -210,95 +226,17 @@ def _scalar(node: yaml.Node) -> Any:
     return text
 
 
-_KEYS_UNDER: Mapping[str, type[Strict]] = {
-    "entry": Entry,
-    "goal": Goal,
-    "match": Match,
-    "cadence": Cadence,
-    "quiet_hours": QuietHours,
-    "caps": Cap,
-    "send": SendWhat,
-    "update": UpdateWhat,
-    "webhook": WebhookWhat,
-    "notify": NotifyWhat,
-    "split": Split,
-    "variants": Variant,
-    "set:from": FromPath,
-    "tag": TagChange,
-    "list": TagChange,
-    "segment": SegmentChange,
-    "inactive": Silence,
-    "journey": JourneyChange,
-    "for:event": EventWanted,
-    "for:when": ConditionWanted,
-    "path:event": EventPath,
-    "path:when": ConditionPath,
-    "times": Times,
-    "again:cooldown": Cooldown,
-    "wait:time": WaitFor,
-    "wait:until": WaitUntilTime,
-    "wait:date": WaitUntilDate,
-    "wait:for": WaitForOne,
-    "wait:any": WaitForAny,
-    "arm:when": When,
-    "arm:else": Else,
-    "at": Occasion,
-    "opened": Times,
-    "clicked": Times,
-    "score": ScoreBounds,
-    **NODES,
-    **{f"on:{kind}": model for kind, model in TRIGGER_KINDS.items()},
-    **{f"exit:{kind}": model for kind, model in EXIT_KINDS.items()},
-    **{f"step:{kind}": model for kind, model in STEP_KINDS.items()},
-}
-"""The model that stands under a key or a tag of a validation error's location."""
+class _Dumper(yaml.SafeDumper):
+    """Quotes the texts that this reader would take for something else: ``08000`` is a text."""
+
+    def text(self, text: str) -> yaml.ScalarNode:
+        node = self.represent_str(text)
+        if node.style is None and _scalar(node) != text:
+            node.style = "'"
+        return node
 
 
-def _explained(error: ValidationError) -> list[Problem]:
-    return [
-        Problem(tuple(one["loc"]), _in_words(one["type"], one["msg"], one["loc"], one.get("input")))
-        for one in error.errors(include_url=False)
-    ]
-
-
-def _in_words(kind: str, message: str, at: Location, given: Any) -> str:
-    match kind:
-        case "missing":
-            return "is required"
-        case "extra_forbidden":
-            return f"unknown key{did_you_mean(str(at[-1]), _keys_at(at[:-1]))}"
-        case "string_pattern_mismatch":
-            return f"{given!r} should be lower-case letters, digits, - and _"
-        case "literal_error":
-            return _choice(message, given)
-        case "step":
-            return message + did_you_mean(_first_key(given), STEP_KINDS)
-        case "event_name":
-            return message + did_you_mean(str(given), EVENT_NAMES)
-        case "path":
-            return message + did_you_mean(str(given), ("event.", "contact.", "entry."))
-        case "mapping" | "model_type" | "dict_type" | "model_attributes_type":
-            return "should be a mapping"
-        case "tuple_type" | "list_type":
-            return "should be a list"
-        case _:
-            return message.removeprefix("Input ").removeprefix("Value error, ")
-
-
-def _first_key(given: Any) -> str:
-    return str(next(iter(as_mapping(given) or {}), ""))
-
-
-def _choice(message: str, given: Any) -> str:
-    choices = re.findall(r"'([^']+)'", message)
-    return message.removeprefix("Input ") + did_you_mean(str(given), choices)
-
-
-def _keys_at(at: Location) -> set[str]:
-    """The keys that could stand in the mapping at ``at``."""
-    names = [str(part) for part in at if not isinstance(part, int)]
-    model = _KEYS_UNDER.get(names[-1], Comparison) if names else Journey
-    return {field.alias or name for name, field in model.model_fields.items()}
+_Dumper.add_representer(str, _Dumper.text)
 
 
 def _located(problem: Problem, root: yaml.Node | None, file: str) -> Complaint:
@@ -318,5 +256,8 @@ def _located(problem: Problem, root: yaml.Node | None, file: str) -> Complaint:
     missing = problem.what == "is required"
     if missing and problem.at:
         path += f".{problem.at[-1]}" if path else str(problem.at[-1])
-    complaint = _at_mark(mark, problem.what, file)
-    return Complaint(file, complaint.line, complaint.column, path, problem.what)
+    what = problem.what
+    if len(what) > WORDS_MAX:
+        what = f"{what[: WORDS_MAX // 2]} … {what[-WORDS_MAX // 2 :]}"
+    complaint = _at_mark(mark, what, file)
+    return Complaint(file, complaint.line, complaint.column, path, what)

@@ -1,20 +1,26 @@
 """A segment: a rule over attributes and history, whose members are kept current.
 
 Membership is looked at again when something happens that the rule listens to, inside the same
-step; entering and leaving are facts. A rule that only time changes (``within_last``) is therefore
-looked at with the contact's next event.
+step, and when time alone may have changed it: ``next_look`` says when. Entering and leaving are
+facts.
 """
 
+import datetime as dt
+import zlib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, TypeAdapter, model_validator
 
 from chappe.journey.conditions import Condition, Did, Max, PathsAre, Sum
+from chappe.journey.history import HistoryWantedError, Query
 from chappe.journey.predicates import Check, Facts, check, nodes_of
+from chappe.journey.timing import TimedFacts, next_change
 from chappe.journey.values import Name, Strict, Title, wrong
+
+T = TypeVar("T")
 
 SEGMENTS_MAX = 100
 """In one workspace: a profile names those its contact is in."""
@@ -56,6 +62,9 @@ class Segments:
     by_event: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     of_contact: tuple[str, ...] = ()
     by_segment: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    timed: frozenset[str] = frozenset()
+    version: int = 0
+    """Another one when any rule is."""
 
     def concerned(
         self, event: str, *, contact_changed: bool, segment: str | None = None
@@ -70,11 +79,33 @@ class Segments:
 
     def members(self, facts: Facts, concerned: Iterable[str]) -> set[str]:
         """Those of the segments that the contact is in now."""
-        return {name for name in concerned if self.checks[name].holds(facts)}
+        answers = _asked_together(concerned, lambda name: self.checks[name].holds(facts))
+        return {name for name, holds in answers.items() if holds}
+
+    def next_look(self, facts: TimedFacts, concerned: Iterable[str]) -> dt.datetime | None:
+        """When time alone may first change whether the contact is in one of these."""
+        timed = [name for name in concerned if name in self.timed]
+        looks = _asked_together(timed, lambda name: next_change(self.checks[name], facts))
+        return min((at for at in looks.values() if at is not None), default=None)
 
 
-def arrange_segments(segments: Iterable[Segment]) -> Segments:
-    """Compile them, each once."""
+def _asked_together(names: Iterable[str], ask: Callable[[str], T]) -> dict[str, T]:
+    """Every answer, by name. What the history is wanted for, it is wanted for at once."""
+    found: dict[str, T] = {}
+    wanted: list[Query] = []
+    for name in names:
+        try:
+            found[name] = ask(name)
+        except HistoryWantedError as error:
+            wanted.append(error.query)
+    if wanted:
+        raise HistoryWantedError(wanted[0], also=tuple(wanted[1:]))
+    return found
+
+
+def arrange_segments(segments: Iterable[Segment], under: str = "") -> Segments:
+    """Compile them, each once. ``under`` names what else the answers depend on."""
+    segments = list(segments)
     checks = {one.segment: check(one.rule) for one in segments}
     by_event: defaultdict[str, list[str]] = defaultdict(list)
     by_segment: defaultdict[str, list[str]] = defaultdict(list)
@@ -88,7 +119,13 @@ def arrange_segments(segments: Iterable[Segment]) -> Segments:
         {event: tuple(names) for event, names in by_event.items()},
         tuple(name for name, one in checks.items() if one.of_contact),
         {other: tuple(names) for other, names in by_segment.items()},
+        frozenset(name for name, one in checks.items() if one.timed),
+        _version([under.encode(), *sorted(map(canonical_segment, segments))]),
     )
+
+
+def _version(parts: Sequence[bytes]) -> int:
+    return zlib.crc32(b"\n".join(parts)) & 0x7FFFFFFF or 1
 
 
 def transitions(

@@ -262,7 +262,7 @@ class _Writer:
     def asked(self, query: Query) -> str:
         """An expression over the events of the row."""
         over, path = self._over, self._path("h.data", query.path or "event")
-        if query.kind == "count":
+        if query.kind in ("count", "when"):
             what = "count(*)"
         elif query.currency is None:
             what = f"{query.kind}({self._call('number', path)})"
@@ -277,7 +277,11 @@ class _Writer:
             begin = start_of_day(self._at - query.since)
             conditions.append(f"h.at >= {self._arg(begin, 'timestamptz')}")
         conditions += [self._compared(self._path("h.data", p), one) for p, one in query.where]
-        return f"(SELECT {what} FROM {over.history} WHERE {' AND '.join(conditions)})"  # noqa: S608 - arguments
+        found = f"FROM {over.history} WHERE {' AND '.join(conditions)}"
+        if query.kind == "when":
+            newest = f" ORDER BY h.at DESC LIMIT {self.count(query.nth)}" if query.nth else ""
+            return f"(SELECT extract(epoch FROM min(at)) FROM (SELECT h.at {found}{newest}) n)"  # noqa: S608 - arguments
+        return f"(SELECT {what} {found})"
 
     def _engaged(self, node: Opened | Clicked) -> str:
         how = "opened" if isinstance(node, Opened) else "clicked"

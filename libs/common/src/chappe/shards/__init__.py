@@ -3,7 +3,7 @@
 A service gives a ``Processor``; ``ShardRunner`` gives it batches and commits what it decides.
 """
 
-from chappe.shards.batch import Batch, LostShards, Processor
+from chappe.shards.batch import REFUSED, Batch, LostShards, Processor
 from chappe.shards.draft import Transaction
 from chappe.shards.faults import fault_point
 from chappe.shards.fence import FencedStatement
@@ -18,6 +18,7 @@ from chappe.shards.runner import ShardRunner
 from chappe.shards.store import Owned
 
 __all__ = [
+    "REFUSED",
     "Advance",
     "Batch",
     "DeadLetter",

@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+import asyncpg
+
 from chappe.broker import Record
 from chappe.events.streams import Stream
 from chappe.shards.draft import Transaction
@@ -14,6 +16,9 @@ from chappe.shards.records import Advance, DeadLetter, Input, Out, take
 from chappe.shards.store import Owned
 
 FlatRecord: TypeAlias = tuple[int, Stream, Record]
+
+REFUSED = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
+"""What the database says (SQLSTATE 22, 23) of a value or a row that it will never take."""
 
 
 class LostShards(Exception):
@@ -40,7 +45,7 @@ class Committer(Protocol):
         outbox: Sequence[Out] = (),
         dead: Sequence[DeadLetter] = (),
         transaction: Transaction | None = None,
-    ) -> None: ...
+    ) -> object: ...
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
 
@@ -154,8 +159,8 @@ class Processor(Protocol):
         ...
 
     async def poison(self, batch: Batch, error: Exception) -> None:
-        """A batch of one input that the database refuses (SQLSTATE 22, 23): set it aside in a
-        commit of its own.
+        """A batch that the database refuses (SQLSTATE 22, 23), of one input: set it aside in a
+        commit of its own; or of one shard's timers, and no input: set aside those at fault.
         """
         ...
 

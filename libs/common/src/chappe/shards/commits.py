@@ -53,8 +53,9 @@ class Commits:
         outbox: Sequence[Out] = (),
         dead: Sequence[DeadLetter] = (),
         transaction: Transaction | None = None,
-    ) -> None:
+    ) -> asyncpg.Record:
         """One fenced statement for all of ``shards``: everything or nothing, never retried.
+        Returns the statement's answer.
 
         A batch commits through ``Batch.commit``; work outside a batch (the sender's hand-over)
         calls this. Raises ``LostShards`` when a shard is not ours any more or the outcome is
@@ -65,12 +66,12 @@ class Commits:
         if transaction is not None:
             draft = self._draft(touched, advance, outbox, dead)
             transaction.draft = draft
-            await self._execute(transaction.connection, statement, own, draft)
-            return
+            return await self._execute(transaction.connection, statement, own, draft)
         async with self.lock:
             draft = self._draft(touched, advance, outbox, dead)
-            await self._execute(self._pool, statement, own, draft)
+            answer = await self._execute(self._pool, statement, own, draft)
             self._settle(draft)
+            return answer
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Transaction]:
@@ -116,11 +117,11 @@ class Commits:
         statement: FencedStatement,
         own: Mapping[str, Any],
         draft: CommitDraft,
-    ) -> None:
+    ) -> asyncpg.Record:
         arguments = statement.arguments(draft.arguments, own)
         started = monotonic()
         try:
-            await connection.fetch(statement.sql, *arguments)
+            (answer,) = await connection.fetch(statement.sql, *arguments)
         except LOST_ERRORS as error:
             await self._lost(draft.shards, error)
         except asyncpg.UniqueViolationError as error:
@@ -129,6 +130,7 @@ class Commits:
                 raise
             await self._lost(draft.shards, error)
         self._metrics.commit_seconds.observe(monotonic() - started)
+        return answer
 
     async def _lost(self, shards: Sequence[int], error: BaseException) -> NoReturn:
         self._metrics.lost.inc(len(shards))

@@ -55,16 +55,21 @@ class FencedStatement:
     ``{name}`` a parameter, given by name to ``Batch.commit``. All parts run in every commit, with
     empty arrays when there is nothing to do, so that one prepared statement serves. They share one
     snapshot: no part may touch a row that another part of the same commit touches.
+
+    ``answer`` is what the statement returns beside its being held: columns over the parts. An error
+    in it, other than the fence's own, rolls everything back, and the shards stay ours.
     """
 
-    def __init__(self, schema: str, parts: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, schema: str, parts: Mapping[str, str] | None = None, answer: str | None = None
+    ) -> None:
         self.schema = schema
         if taken := set(parts or ()) & FENCE_PARTS:
             raise TypeError(f"{schema}: the fence has parts of these names itself: {sorted(taken)}")
         text = FENCE + "".join(
             f",\n{name} AS ({sql.strip()})" for name, sql in (parts or {}).items()
         )
-        text += "\nSELECT ok FROM held"
+        text += f"\nSELECT ok{f', {answer.strip()}' if answer else ''} FROM held"
         names = dict.fromkeys(re.findall(r"\{(\w+)\}", text))
         names.pop("schema")
         self._numbers = {name: f"${n}" for n, name in enumerate(names, 1)}

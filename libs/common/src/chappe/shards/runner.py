@@ -13,6 +13,7 @@ from chappe.broker import Broker, BrokerError, BrokerUnavailable
 from chappe.clock import Clock, monotonic
 from chappe.events.streams import Stream
 from chappe.shards.batch import (
+    REFUSED,
     Batch,
     FlatRecord,
     LostShards,
@@ -267,7 +268,7 @@ class ShardRunner:
             except asyncpg.DeadlockDetectedError:
                 logger.info("Deadlock; running the batch again", service=self._processor.name)
                 continue
-            except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError) as error:
+            except REFUSED as error:
                 await self._bisect(batch, error)
             return
         raise RuntimeError(f"{DEADLOCK_RERUNS_MAX} deadlocks in a row on one batch")
@@ -279,7 +280,9 @@ class ShardRunner:
         elif len(batch.inputs) > 1:
             half = len(batch.records) // 2
             parts = [(batch.records[:half], {}), (batch.records[half:], {})]
-        elif batch.inputs:
+        elif len(batch.due) > 1:
+            parts = [([], {shard: instant}) for shard, instant in batch.due.items()]
+        elif batch.inputs or batch.due:
             logger.error("The database refuses an input", error=str(error))
             await self._processor.poison(batch, error)
             return
@@ -367,9 +370,9 @@ class ShardRunner:
         outbox: Sequence[Out] = (),
         dead: Sequence[DeadLetter] = (),
         transaction: Transaction | None = None,
-    ) -> None:
+    ) -> asyncpg.Record:
         """See ``Commits.commit``: for work outside a batch, as the sender's hand-over."""
-        await self._commits.commit(
+        return await self._commits.commit(
             statement,
             own,
             shards=shards,

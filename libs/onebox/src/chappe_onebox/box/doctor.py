@@ -2,12 +2,14 @@
 
 import asyncio
 import importlib.util
+import inspect
+import json
 import shutil
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from chappe.settings import Settings
@@ -15,6 +17,7 @@ from chappe.tokens import secret_key_of
 from chappe_onebox.box.directory import FREE_BYTES_MIN, VERSION
 from chappe_onebox.box.failures import CannotStart
 from chappe_onebox.box.roles import find_roles
+from chappe_onebox.client import Api, ApiError
 
 SECONDS_MAX = 10.0
 PYTHON_MIN = (3, 11)
@@ -43,6 +46,7 @@ async def examine(settings: Settings, data: Path) -> list[Finding]:
         "database": _database,
         "broker": _broker,
         "smtp": _smtp,
+        "direct mail": _direct,
     }
     return [await _finding(name, look(settings, data)) for name, look in looks.items()]
 
@@ -154,3 +158,35 @@ async def _smtp(settings: Settings, _data: Path) -> str:
         ) from error
     writer.close()
     return f"{url.hostname}:{port} answers"
+
+
+DirectDoctor: TypeAlias = Callable[[Sequence[Mapping[str, Any]]], Awaitable[str]]
+
+
+async def _direct(settings: Settings, data: Path) -> str:
+    """The providers are in a database that only a running server reads."""
+    server = _server(settings, data)
+    if server is None:
+        return "not looked at: no running Chappe to ask which providers it has"
+    with Api(*server, seconds_max=SECONDS_MAX / 2) as api:
+        try:
+            providers = await asyncio.to_thread(lambda: list(api.every("/api/v1/providers")))
+        except ApiError as error:
+            return f"not looked at: {server[0]} does not say which providers it has ({error})"
+    role = find_roles().get("sender")
+    if role is None:
+        return "not looked at: the sender is not installed here"
+    module = sys.modules[inspect.unwrap(cast("Any", role)).__module__]
+    return await cast("DirectDoctor", module.doctor)(providers)
+
+
+def _server(settings: Settings, data: Path) -> tuple[str, str] | None:
+    """A running one's address and token: of this data directory, else as clients find it."""
+    try:
+        kept = json.loads((data / "endpoints.json").read_text("utf-8"))
+        return str(kept["url"]), str(kept["token"])
+    except (OSError, ValueError, KeyError, TypeError):
+        token = settings.admin_token
+        if settings.url is None or token is None:
+            return None
+        return settings.url, token.get_secret_value()

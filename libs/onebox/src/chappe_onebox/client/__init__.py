@@ -3,10 +3,13 @@
 from chappe_onebox.client.api import Api, ApiError, Refused, Unreachable
 from chappe_onebox.client.applying import (
     Applied,
+    Checked,
+    FileError,
     Folder,
     apply,
     read_folders,
     read_templates,
+    text_of,
     validate,
 )
 
@@ -14,11 +17,14 @@ __all__ = [
     "Api",
     "ApiError",
     "Applied",
+    "Checked",
+    "FileError",
     "Folder",
     "Refused",
     "Unreachable",
     "apply",
     "read_folders",
     "read_templates",
+    "text_of",
     "validate",
 ]

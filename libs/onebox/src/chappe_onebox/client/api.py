@@ -62,6 +62,10 @@ class Api:
         given = {name: value for name, value in params.items() if value is not None}
         return self._ask("GET", path, params=given)
 
+    def get_bytes(self, path: str) -> bytes:
+        """What is no JSON."""
+        return self._answer("GET", path).content
+
     def post(self, path: str, body: Any = None) -> Any:
         return self._ask("POST", path, json=body)
 
@@ -73,6 +77,9 @@ class Api:
 
     def put(self, path: str, body: Any) -> Any:
         return self._ask("PUT", path, json=body)
+
+    def patch(self, path: str, body: Any) -> Any:
+        return self._ask("PATCH", path, json=body)
 
     def delete(self, path: str, body: Any = None) -> Any:
         return self._ask("DELETE", path, json=body)
@@ -111,7 +118,7 @@ class Api:
         except httpx.HTTPError as error:
             raise Unreachable(f"lost {self.url} ({error})") from error
 
-    def _ask(self, method: str, path: str, **what: Any) -> Any:
+    def _answer(self, method: str, path: str, **what: Any) -> httpx.Response:
         try:
             response = self._client.request(method, path, **what)
         except httpx.HTTPError as error:
@@ -121,6 +128,10 @@ class Api:
             ) from error
         if response.status_code >= httpx.codes.BAD_REQUEST:
             raise _refused(response)
+        return response
+
+    def _ask(self, method: str, path: str, **what: Any) -> Any:
+        response = self._answer(method, path, **what)
         try:
             return msgspec.json.decode(response.content) if response.content else None
         except msgspec.DecodeError as error:

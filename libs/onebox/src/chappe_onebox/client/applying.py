@@ -28,29 +28,61 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """The journeys' names, and what their author should know although nothing is wrong."""
+
+    journeys: list[str]
+    warnings: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
-    """What stands now: the pinned template versions, and what publishing answered."""
+    """What stands now: the pinned template versions, and what publishing answered; None where it
+    stopped before.
+    """
 
     templates: dict[str, dict[str, Any]]
     answer: Any
+    warnings: list[str]
+
+
+class FileError(ValueError):
+    """A file cannot be read as a text. ``where`` is ``file:line:col``."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: {what}")
+        self.where, self.what = where, what
+
+
+def text_of(file: Path) -> str:
+    """What the file says. Raises ``FileError`` when that is not UTF-8."""
+    said = file.read_bytes()
+    try:
+        return said.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = said[: error.start]
+        line = before.count(b"\n") + 1
+        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8")) + 1
+        what = f"is not UTF-8 text: the byte 0x{said[error.start]:02x}"
+        raise FileError(f"{file}:{line}:{column}", what) from error
 
 
 def read_folders(path: Path) -> list[Folder]:
     """The journeys at ``path``: one folder, a folder of folders, or one YAML file.
 
-    Raises ``ValueError`` when there is none.
+    Raises ``ValueError`` when there is none, and ``FileError``.
     """
     if path.is_file():
-        return [Folder(str(path), path.read_text("utf-8"), {})]
+        return [Folder(str(path), text_of(path), {})]
     found = sorted(path.glob(f"*/{JOURNEY}")) if not (path / JOURNEY).exists() else [path / JOURNEY]
     if not found:
         raise ValueError(f"{path} holds no {JOURNEY}, and none of its folders does")
     return [
         Folder(
             str(file),
-            file.read_text("utf-8"),
+            text_of(file),
             template_files(
-                (each.name, each.read_text("utf-8"))
+                (each.name, text_of(each))
                 for each in sorted((file.parent / "templates").glob("*"))
                 if each.suffix in TEMPLATE_ENDINGS
             ),
@@ -70,9 +102,7 @@ def read_templates(path: Path) -> dict[str, dict[str, str]]:
     else:
         files = list(path.iterdir())
     found = template_files(
-        (each.name, each.read_text("utf-8"))
-        for each in sorted(files)
-        if each.suffix in TEMPLATE_ENDINGS
+        (each.name, text_of(each)) for each in sorted(files) if each.suffix in TEMPLATE_ENDINGS
     )
     if not found:
         raise ValueError(f"{path} holds no template: NAME.mjml or NAME.html")
@@ -87,10 +117,8 @@ def template_files(files: Iterable[tuple[str, str]]) -> dict[str, dict[str, str]
     return found
 
 
-def validate(api: Api, folders: Sequence[Folder]) -> list[str]:
-    """The journeys' names. Raises ``Refused`` with ``file:line:col`` for each mistake; changes
-    nothing.
-    """
+def validate(api: Api, folders: Sequence[Folder]) -> Checked:
+    """Raises ``Refused`` with ``file:line:col`` for each mistake; changes nothing."""
     files = {folder.file: folder.yaml for folder in folders}
     for folder in folders:
         for template in folder.templates.values():
@@ -100,21 +128,26 @@ def validate(api: Api, folders: Sequence[Folder]) -> list[str]:
         raise Refused(
             UNPROCESSABLE, "the journeys cannot be accepted; see errors", answer["errors"]
         )
-    return answer["journeys"]
+    return Checked(answer["journeys"], answer.get("warnings", []))
 
 
 def apply(api: Api, folders: Sequence[Folder], *, draft: bool = False) -> Applied:
-    """Check, upload, publish. ``draft`` stops before publishing. Raises ``ApiError``."""
-    validate(api, folders)
+    """Check, upload, publish. With ``draft`` the journeys are kept as drafts, which can be
+    published by name. Raises ``ApiError``.
+    """
+    checked = validate(api, folders)
     pinned: dict[str, dict[str, Any]] = {}
     for folder in folders:
         for name, files in folder.templates.items():
             stored = api.post("/api/v1/templates", {"name": name, "files": files})
             pinned[name] = {key: stored.get(key) for key in ("version", "class", "topic")}
+    journeys = _journeys(folders)
     if draft:
-        return Applied(pinned, None)
-    body = {"journeys": _journeys(folders), "templates": pinned}
-    return Applied(pinned, api.post("/api/v1/journeys/publish", body))
+        for name, journey in zip(checked.journeys, journeys, strict=True):
+            api.put(f"/api/v1/journeys/{name}/draft", {**journey, "templates": pinned})
+        return Applied(pinned, None, checked.warnings)
+    body = {"journeys": journeys, "templates": pinned}
+    return Applied(pinned, api.post("/api/v1/journeys/publish", body), checked.warnings)
 
 
 def _journeys(folders: Sequence[Folder]) -> list[dict[str, str]]:

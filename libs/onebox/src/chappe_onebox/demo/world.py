@@ -15,6 +15,7 @@ BRAND = {
     "reply_to": "care@lanterns.example",
     "address": "12 Tower Street, 59000 Lille",
     "url": "https://lanterns-and-sons.myshopify.com",
+    "topics": {"offers": {"en": "News and offers", "fr": "Nouvelles et offres"}},
 }
 SHOP_SOURCE = {"kind": "shopify", "name": "lanterns"}
 WEB_SOURCE = {"kind": "segment", "name": "lanterns-web"}

@@ -29,6 +29,12 @@ def free_form(reader: Reader, links: Links, *, without: frozenset[str] = frozens
     }
 
 
+def taken_away(reader: Reader, *, without: frozenset[str] = frozenset()) -> Json:
+    """The free traits that the sender says are no more: an explicit null."""
+    names = [name for name, value in list(reader.fields.items())[:ITEMS_MAX] if value is None]
+    return {name[:ID_MAX_CHARS]: None for name in names if name not in without}
+
+
 def _is_secret(reader: Reader, name: str) -> bool:
     if _SECRET.fullmatch(name) is None:
         return False

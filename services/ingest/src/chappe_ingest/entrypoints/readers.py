@@ -14,6 +14,7 @@ import structlog
 from chappe.clock import Clock
 from chappe.events import Event, RawEngagement
 from chappe.ids import ContactId, EventId, MessageId, NewId, WorkspaceId, derived
+from chappe.page import Look
 from chappe.tokens import Tokens
 from chappe_ingest import metrics
 from chappe_ingest.application.inlet import Inlet, LogAway
@@ -28,6 +29,9 @@ FORM_MAX_BYTES: Final = 16_384
 AGENT_MAX_CHARS: Final = 500
 ONE_CLICK: Final = b"List-Unsubscribe=One-Click"
 """What a mail program posts (RFC 8058 3.1)."""
+
+TEST: Final = "test"
+"""What stands for a token in the links of a test mail."""
 
 _PIXEL: Final = Reply(
     200,
@@ -51,9 +55,13 @@ class Readers:
         """The pixel, always."""
         if request.method not in {"GET", "HEAD"}:
             return method_not_allowed("GET", "HEAD")
-        match self.tokens.open("open", token.removesuffix(".gif")):
-            case [str(workspace), str(contact), str(message)]:
+        sealed = token.removesuffix(".gif")
+        match self.tokens.open("open", sealed) or self.tokens.open("tally", sealed):
+            case [str(workspace), str(contact), str(message)] if message.startswith("m_"):
                 await self._note(request, "open", workspace, contact, message)
+            case [str(workspace), str(journey), str(step)]:
+                # Somebody of many: nothing is kept of who, when or from where.
+                metrics.TALLIED_OPENS.labels(workspace, journey, step).inc()
             case _:
                 pass
         return _PIXEL
@@ -75,12 +83,14 @@ class Readers:
         if request.method not in {"GET", "HEAD", "POST"}:
             return method_not_allowed("GET", "POST")
         match self.tokens.open("unsubscribe", token):
-            case [str(workspace), str(contact), str(address), message, topic]:
-                pass
+            case [str(workspace), str(contact), str(address), message, topic, *said]:
+                look = _look(said)
             case _:
-                return pages.gone(request)
+                return pages.test(request) if token == TEST else pages.gone(request)
+        person = [workspace, contact, address, message, topic]
+        preferences = f"/p/{self.tokens.seal('preferences', [*person])}"
         if request.method != "POST":
-            return pages.ask(request, address)
+            return pages.ask(request, address, look, preferences)
         body = await _form(request)
         now = self.business.now()
         email = identifiers.email(address)
@@ -100,7 +110,7 @@ class Readers:
         except LogAway:
             return pages.later(request)
         metrics.ENGAGEMENTS.labels("unsubscribe").inc()
-        return pages.done(request, address)
+        return pages.done(request, address, look, preferences)
 
     async def _note(
         self,
@@ -132,6 +142,15 @@ class Readers:
             logger.warning("An engagement was lost: the log is away", kind=kind)
             return
         metrics.ENGAGEMENTS.labels(kind).inc()
+
+
+def _look(said: list[str | int | None]) -> Look:
+    """Whose mail it was: name and colour travel in the token, since nothing is looked up here."""
+    match said:
+        case [str(name), str(primary), *_]:
+            return Look(name, primary)
+        case _:
+            return Look()
 
 
 async def _form(request: Request) -> bytes:

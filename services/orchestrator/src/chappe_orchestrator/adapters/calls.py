@@ -31,9 +31,7 @@ AGAIN = """
     UPDATE orchestrator.call SET next_at = $2, reason = $3 WHERE id = $1 AND state = 'pending'
 """
 
-WAITING = """
-    SELECT EXISTS (SELECT 1 FROM orchestrator.call WHERE state = 'pending' AND next_at <= $1)
-"""
+NEXT_AT = "SELECT min(next_at) FROM orchestrator.call WHERE state = 'pending'"
 
 FORGET = "DELETE FROM orchestrator.call WHERE state <> 'pending' AND ended_at < $1"
 
@@ -56,8 +54,8 @@ class PostgresCalls:
     async def again(self, call: str, at: dt.datetime, reason: str) -> None:
         await self._pool.execute(AGAIN, call, at, reason)
 
-    async def waiting(self, now: dt.datetime) -> bool:
-        return bool(await self._pool.fetchval(WAITING, now))
+    async def next_at(self) -> dt.datetime | None:
+        return await self._pool.fetchval(NEXT_AT)
 
     async def forget(self, before: dt.datetime) -> None:
         await self._pool.execute(FORGET, before)

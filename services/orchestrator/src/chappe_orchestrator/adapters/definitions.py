@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import asyncpg
 
@@ -52,10 +53,29 @@ SET_VERSION = """
 """
 
 SET_DRAFT = """
-    INSERT INTO orchestrator.journey (workspace, name, draft, updated_at)
-    VALUES ($1, $2, $3, $4)
+    INSERT INTO orchestrator.journey (workspace, name, draft, draft_templates, draft_at, updated_at)
+    VALUES ($1, $2, $3, $4, $5, $5)
         ON CONFLICT (workspace, name)
-        DO UPDATE SET draft = excluded.draft, updated_at = excluded.updated_at
+        DO UPDATE SET draft = excluded.draft, draft_templates = excluded.draft_templates,
+                      draft_at = excluded.draft_at, updated_at = excluded.updated_at
+"""
+
+# A draft that has been saved anew meanwhile is another one, and stays.
+DRAFT_DONE = """
+    UPDATE orchestrator.journey SET draft = NULL, draft_templates = NULL, draft_at = NULL
+     WHERE workspace = $1 AND name = $2 AND draft = ANY ($3::bytea[])
+"""
+
+DROP_DRAFT = """
+    WITH never AS (
+        DELETE FROM orchestrator.journey
+         WHERE workspace = $1 AND name = $2 AND draft IS NOT NULL AND version IS NULL
+        RETURNING name),
+    kept AS (
+        UPDATE orchestrator.journey SET draft = NULL, draft_templates = NULL, draft_at = NULL
+         WHERE workspace = $1 AND name = $2 AND draft IS NOT NULL AND version IS NOT NULL
+        RETURNING name)
+    SELECT name FROM never UNION ALL SELECT name FROM kept
 """
 
 SET_PAUSED = """
@@ -72,17 +92,18 @@ ARCHIVE = """
 
 LIST = """
     SELECT j.name, j.version, j.paused, j.archived, j.updated_at, j.draft IS NOT NULL AS has_draft,
+           CASE WHEN v.definition IS NULL OR $4 THEN j.draft END AS draft, j.draft_at,
            v.definition, v.published_at
       FROM orchestrator.journey j
       LEFT JOIN orchestrator.journey_version v
         ON v.workspace = j.workspace AND v.name = j.name AND v.version = j.version
-     WHERE j.workspace = $1 AND j.name > $2
+     WHERE j.workspace = $1 AND j.name > $2 AND (NOT $4 OR j.draft IS NOT NULL)
      ORDER BY j.name LIMIT $3
 """
 
 ONE = """
-    SELECT j.name, j.version, j.paused, j.archived, j.updated_at, j.draft, v.definition,
-           v.templates, v.published_at
+    SELECT j.name, j.version, j.paused, j.archived, j.updated_at, j.draft, j.draft_templates,
+           j.draft_at, v.definition, v.templates, v.published_at
       FROM orchestrator.journey j
       LEFT JOIN orchestrator.journey_version v
         ON v.workspace = j.workspace AND v.name = j.name
@@ -154,15 +175,25 @@ class PostgresDefinitions:
                 returns = row is not None and row["archived"]
                 if not same or returns:
                     await connection.execute(SET_VERSION, workspace, new.journey, version, at)
+                done = [one for one in (new.definition, new.draft) if one is not None]
+                await connection.execute(DRAFT_DONE, workspace, new.journey, done)
                 moved = moved or not same or returns
             if moved:
                 await connection.execute(MOVE)
         return published
 
     async def save_draft(
-        self, workspace: WorkspaceId, name: str, definition: bytes, at: dt.datetime
+        self,
+        workspace: WorkspaceId,
+        name: str,
+        definition: bytes,
+        templates: bytes,
+        at: dt.datetime,
     ) -> None:
-        await self._pool.execute(SET_DRAFT, workspace, name, definition, at)
+        await self._pool.execute(SET_DRAFT, workspace, name, definition, templates, at)
+
+    async def drop_draft(self, workspace: WorkspaceId, name: str) -> bool:
+        return await self._pool.fetchval(DROP_DRAFT, workspace, name) is not None
 
     async def set_paused(
         self, workspace: WorkspaceId, name: str, at: dt.datetime, *, paused: bool
@@ -182,9 +213,12 @@ class PostgresDefinitions:
                 await connection.execute(MOVE)
         return found is not None
 
-    async def listed(self, workspace: WorkspaceId, after: str, limit: int) -> list[JourneyRow]:
-        rows = await self._pool.fetch(LIST, workspace, after, limit)
-        return [_row(row, draft=None, templates=None, has_draft=row["has_draft"]) for row in rows]
+    async def listed(
+        self, workspace: WorkspaceId, after: str, limit: int, *, drafts: bool = False
+    ) -> list[JourneyRow]:
+        """The draft's body comes along where nothing else says what the journey is called."""
+        rows = await self._pool.fetch(LIST, workspace, after, limit, drafts)
+        return [_row(row, has_draft=row["has_draft"]) for row in rows]
 
     async def one(
         self, workspace: WorkspaceId, name: str, version: int | None = None
@@ -193,8 +227,8 @@ class PostgresDefinitions:
         row = await self._pool.fetchrow(ONE, workspace, name, version)
         if row is None:
             return None
-        draft: bytes | None = row["draft"]
-        return _row(row, draft=draft, templates=row["templates"], has_draft=draft is not None)
+        found = _row(row, has_draft=row["draft"] is not None)
+        return replace(found, templates=row["templates"], draft_templates=row["draft_templates"])
 
     async def versions(self, workspace: WorkspaceId, name: str) -> list[tuple[int, dt.datetime]]:
         """The newest hundred, newest first."""
@@ -202,9 +236,7 @@ class PostgresDefinitions:
         return [(row["version"], row["published_at"]) for row in rows]
 
 
-def _row(
-    row: asyncpg.Record, *, draft: bytes | None, templates: bytes | None, has_draft: bool
-) -> JourneyRow:
+def _row(row: asyncpg.Record, *, has_draft: bool) -> JourneyRow:
     return JourneyRow(
         name=row["name"],
         version=row["version"],
@@ -212,8 +244,9 @@ def _row(
         archived=row["archived"],
         updated_at=row["updated_at"],
         has_draft=has_draft,
-        draft=draft,
+        draft=row["draft"],
         definition=row["definition"],
-        templates=templates,
+        templates=None,
         published_at=row["published_at"],
+        draft_at=row["draft_at"],
     )

@@ -29,8 +29,8 @@ class Calls(Protocol):
 
     async def again(self, call: str, at: dt.datetime, reason: str) -> None: ...
 
-    async def waiting(self, now: dt.datetime) -> bool:
-        """Whether some call is due."""
+    async def next_at(self) -> dt.datetime | None:
+        """When the next call is due."""
         ...
 
     async def forget(self, before: dt.datetime) -> None:

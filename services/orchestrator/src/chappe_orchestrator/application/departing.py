@@ -68,9 +68,8 @@ async def complete(
             state.enrollments = {one.id: one for one in enrollments}
             state.keys = keys
         loaded.keys[who] = keys
-    going = [who for who in wanted if any(merged_into(e) is not None for e, _ in events[who])]
-    if going and history is not None:
-        loaded.history = await history.remembered(going, HISTORY_MOVED_MAX, HISTORY_BYTES_MAX)
+    if history is not None:
+        loaded.history = await history.remembered(wanted, HISTORY_MOVED_MAX, HISTORY_BYTES_MAX)
 
 
 def timers_of(state: Contact) -> list[Timer]:

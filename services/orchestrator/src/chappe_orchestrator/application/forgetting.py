@@ -7,9 +7,10 @@ from collections.abc import Callable
 import structlog
 
 from chappe.clock import Clock
+from chappe.journey.notes import HISTORY_KEPT
 from chappe_orchestrator.application.ports import History, HistoryAway
 
-KEEP = dt.timedelta(days=400)
+KEEP = HISTORY_KEPT
 """A year and the weeks around its end: "as last spring" can still be asked."""
 
 ROWS_MAX = 10_000

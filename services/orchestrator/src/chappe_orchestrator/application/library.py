@@ -17,6 +17,7 @@ from chappe.journey.segments import stored_segment
 from chappe_orchestrator.application.ports import Definitions, StoredVersion
 from chappe_orchestrator.domain import Journeys, arrange
 from chappe_orchestrator.domain.journeys import policy_of
+from chappe_orchestrator.domain.segments import SEGMENTS
 
 NOBODY = arrange([])
 
@@ -29,14 +30,14 @@ class PinnedTemplate(msgspec.Struct, frozen=True, rename={"message_class": "clas
     topic: str | None = None
 
 
-_templates = msgspec.json.Decoder(dict[str, PinnedTemplate]).decode
+pinned_templates = msgspec.json.Decoder(dict[str, PinnedTemplate]).decode
 
 
 def compiled(stored: StoredVersion) -> Program:
     """The program of a stored version."""
     pinned = {
         name: Pinned(one.version, marketing=one.message_class != "transactional", topic=one.topic)
-        for name, one in _templates(stored.templates).items()
+        for name, one in pinned_templates(stored.templates).items()
     }
     journey = stored_journey(stored.definition)
     return compile_program(journey, version=stored.version, templates=pinned)
@@ -55,11 +56,15 @@ class Library:
         """The journeys of a workspace; none for one that has published nothing."""
         return self._journeys.get(workspace, NOBODY)
 
-    def watching(self) -> Iterator[tuple[WorkspaceId, Program]]:
-        """The current journeys that a date or a silence of the contact begins."""
+    def watching(self) -> Iterator[tuple[WorkspaceId, str, int]]:
+        """What every contact is looked at for once, and its version: the current journeys that a
+        date or a silence of the contact begins, and the segments of the workspace together.
+        """
         for workspace, journeys in self._journeys.items():
             for program in journeys.watching.values():
-                yield workspace, program
+                yield workspace, program.journey, program.version
+            if journeys.segments.checks:
+                yield workspace, SEGMENTS, journeys.segments.version
 
     async def published_generation(self) -> int:
         """The generation that ``reload`` would read now."""

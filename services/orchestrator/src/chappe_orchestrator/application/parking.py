@@ -14,7 +14,7 @@ from chappe.events import EVENTS, Event, decode_event, encode_event, rename
 from chappe.ids import EventId, derived
 from chappe.shards import Input, Out, to_contact
 from chappe_orchestrator.application.ports import Store, Who
-from chappe_orchestrator.domain.orders import RELEASE
+from chappe_orchestrator.domain.orders import LOOK, RELEASE
 
 RELEASED_MAX = 500
 """Events of one contact applied in one batch."""
@@ -55,15 +55,18 @@ async def releases(store: Store, events: Mapping[Who, Sequence[Heard]]) -> dict[
 
 
 def without_releases(heard: Iterable[Heard]) -> list[Heard]:
-    """What is kept for a parked contact."""
-    return [(event, one) for event, one in heard if event.name != RELEASE]
+    """What is kept for a parked contact: all but the orders, which a release gives again."""
+    return [(event, one) for event, one in heard if event.name not in (RELEASE, LOOK)]
 
 
-def next_release(who: Who, heard: Iterable[Heard], number: int, partitions: int) -> list[Out]:
-    """The order to go on, told to ourselves."""
+def next_order(who: Who, heard: Iterable[Heard], release: Release, partitions: int) -> list[Out]:
+    """What follows from a release, told to ourselves: to go on, or, once nothing waits, to look
+    again for what nobody looked for meanwhile. It comes after all that the log holds by now.
+    """
+    what = ("more", RELEASE) if release.more else ("look", LOOK)
     for event, _ in heard:
         if event.name == RELEASE:
-            again = rename(event, id=EventId(derived("e_", event.id, "more", str(number))))
-            body = encode_event(again)
+            order = EventId(derived("e_", event.id, what[0], str(release.number)))
+            body = encode_event(rename(event, id=order, name=what[1]))
             return [to_contact(who.shard, EVENTS, event.workspace, who.contact, body, partitions)]
     return []

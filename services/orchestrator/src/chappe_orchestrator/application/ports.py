@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 from chappe.events import Decision
 from chappe.ids import ContactId, EventId, WorkspaceId
 from chappe.journey import Condition
-from chappe.journey.history import Answer
+from chappe.journey.history import Answer, Past
 from chappe.shards import Batch, DeadLetter, Input, Out
 from chappe_orchestrator.domain import Call, Contact, Enrollment, Key, KeyMark, Profile, Timer
 from chappe_orchestrator.domain.effects import Remembered
@@ -51,7 +51,11 @@ class Loaded:
     parked: set[Who] = field(default_factory=set[Who])
     gone: dict[Who, ContactId | None] = field(default_factory=dict[Who, ContactId | None])
     history: dict[Who, list[Remembered]] = field(default_factory=dict[Who, list[Remembered]])
-    """Of contacts that are about to move, oldest first."""
+    """Of contacts that are about to move, or to take another in; oldest first."""
+
+    def kept(self, who: Who) -> list[Past]:
+        """The facts at hand of a contact."""
+        return [Past(one.name, one.at, one.data) for one in self.history.get(who, ())]
 
 
 class Parking(NamedTuple):
@@ -151,6 +155,10 @@ class Changes:
     keys: list[tuple[Who, Key, KeyMark]] = field(default_factory=list[tuple[Who, Key, KeyMark]])
     timers_gone: list[tuple[Who, Timer]] = field(default_factory=list[tuple[Who, Timer]])
     timers_armed: list[tuple[Who, Timer]] = field(default_factory=list[tuple[Who, Timer]])
+    timers_aside: list[tuple[Who, Timer]] = field(default_factory=list[tuple[Who, Timer]])
+    """Due, of contacts that are parked: the table keeps them, and they wait for the release."""
+    timers_roused: list[tuple[Who, Timer]] = field(default_factory=list[tuple[Who, Timer]])
+    """Of a contact just released: they are due now, whatever the table holds."""
     parked: list[Parking] = field(default_factory=list[Parking])
     parked_inputs: list[ParkedInput] = field(default_factory=list[ParkedInput])
     outbox: list[Out] = field(default_factory=list[Out])
@@ -282,6 +290,14 @@ class History(Protocol):
         ...
 
 
+class Topics(Protocol):
+    """What contacts can opt out of, as the sender knows it."""
+
+    async def known(self, workspace: WorkspaceId) -> frozenset[str] | None:
+        """Every topic; None when nobody can say now."""
+        ...
+
+
 class IdentitiesUnavailable(Exception):
     """Nobody could say whom a reference means; trying again may help."""
 
@@ -348,11 +364,14 @@ class Definitions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NewVersion:
-    """What is to be published; both bodies are canonical JSON."""
+    """What is to be published; the bodies are canonical JSON. ``draft`` is the one it was, if any:
+    it is dropped, unless another has been saved meanwhile.
+    """
 
     journey: str
     definition: bytes
     templates: bytes
+    draft: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,6 +407,8 @@ class JourneyRow:
     templates: bytes | None
     published_at: dt.datetime | None
     archived: bool = False
+    draft_templates: bytes | None = None
+    draft_at: dt.datetime | None = None
 
     @property
     def status(self) -> str:
@@ -403,8 +424,19 @@ class Shelf(JourneyShelf, Protocol):
     """Drafts and published journeys, as the API works on them."""
 
     async def save_draft(
-        self, workspace: WorkspaceId, name: str, definition: bytes, at: dt.datetime
-    ) -> None: ...
+        self,
+        workspace: WorkspaceId,
+        name: str,
+        definition: bytes,
+        templates: bytes,
+        at: dt.datetime,
+    ) -> None:
+        """In the place of the draft before it; ``templates`` are the versions it was made with."""
+        ...
+
+    async def drop_draft(self, workspace: WorkspaceId, name: str) -> bool:
+        """False when there is none. What is published stays."""
+        ...
 
     async def set_paused(
         self, workspace: WorkspaceId, name: str, at: dt.datetime, *, paused: bool
@@ -416,8 +448,10 @@ class Shelf(JourneyShelf, Protocol):
         """False when there is no such published journey. Publishing it brings it back."""
         ...
 
-    async def listed(self, workspace: WorkspaceId, after: str, limit: int) -> list[JourneyRow]:
-        """By name, those after ``after``."""
+    async def listed(
+        self, workspace: WorkspaceId, after: str, limit: int, *, drafts: bool = False
+    ) -> list[JourneyRow]:
+        """By name, those after ``after``; with ``drafts`` only those that have one."""
         ...
 
     async def one(

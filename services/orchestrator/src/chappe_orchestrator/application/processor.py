@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import msgspec
 import structlog
@@ -23,6 +24,7 @@ from chappe.events.streams import Stream
 from chappe.ids import EnrollmentId, WorkspaceId
 from chappe.journey.history import Answer, HistoryWantedError
 from chappe.shards import (
+    REFUSED,
     Batch,
     DeadLetter,
     Input,
@@ -47,6 +49,7 @@ from chappe_orchestrator.application.ports import (
     Parking,
     ProfileRow,
     Store,
+    SweepRow,
     Unparked,
     Who,
 )
@@ -67,6 +70,8 @@ from chappe_orchestrator.domain.effects import WATCH, Remembered
 from chappe_orchestrator.domain.effects import Input as StepInput
 from chappe_orchestrator.domain.facts import Asked, Pasts
 from chappe_orchestrator.domain.journeys import ANY_KEY, watch_keys
+from chappe_orchestrator.domain.merging import TRANSFERRED
+from chappe_orchestrator.domain.orders import LOOK, RELEASE
 from chappe_orchestrator.domain.run import DERIVED_DEPTH_MAX
 from chappe_orchestrator.domain.state import KeysWantedError
 from chappe_orchestrator.metrics import DECISIONS, LATENESS, PARKED
@@ -110,7 +115,8 @@ class _Work:
         part.workspaces, part.pasts = self.workspaces, self.pasts
         part.releases, part.more_keys = self.releases, self.more_keys
         for who in contacts:
-            part.events[who] = self.events.get(who, [])
+            if who in self.events:
+                part.events[who] = self.events[who]
             part.timers[who] = self.timers.get(who, [])
             part.rechecks[who] = self.rechecks.get(who, [])
         return part
@@ -119,8 +125,9 @@ class _Work:
         """What waited for these contacts comes first; while more waits, what came now waits too."""
         self.releases = releases
         for who, one in releases.items():
-            asked = [pair for pair in self.events[who] if pair not in one.later]
-            self.events[who] = [*one.kept, *asked, *([] if one.more else one.later)]
+            asked = [pair for pair in self.events[who] if pair[0].name == RELEASE]
+            looks = [pair for pair in self.events[who] if pair[0].name == LOOK]
+            self.events[who] = [*one.kept, *asked, *([] if one.more else [*one.later, *looks])]
 
     def contacts(self) -> list[Who]:
         return list(dict.fromkeys([*self.events, *self.timers, *self.rechecks]))
@@ -158,6 +165,7 @@ class Journeying:
         self._is_behind = False
         self._resuming: set[int] = set()
         self._resumed = NOWHERE
+        self._news = asyncio.Event()
 
     def has_loaded(self, shards: Iterable[int]) -> bool:
         """Whether the timers of all these are known; until then ``next_due`` knows too little."""
@@ -198,7 +206,10 @@ class Journeying:
         """Notice a resumed journey although no record comes; runs beside the shards."""
         known = self._library.generation
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_SECONDS):
+                    await self._news.wait()
+            self._news.clear()
             if self._outages is not None:
                 await self._outages.look()
             generation = await self._library.published_generation()
@@ -207,6 +218,14 @@ class Journeying:
                 self._is_behind = generation != self._library.generation
                 await self._resume(self._owned)
                 wake()
+
+    async def left_to_do(self, now: dt.datetime) -> str | None:
+        """What no record brings and is to be done by ``now``; it looks at changed journeys now."""
+        if self._owned and await self._library.published_generation() != self._library.generation:
+            self._news.set()
+            return "changed journeys"
+        due = self.next_due()
+        return "timers" if due is not None and due <= now else None
 
     # -- a batch --------------------------------------------------------------------------------
 
@@ -217,8 +236,13 @@ class Journeying:
         _look_at(portions, work)
         if self._outages is not None:
             self._outages.hear(work.received)
+        await self._apply(batch, work, [one.row for one in portions])
+        await self._timers.refill()
+        await self._resume_more()
+
+    async def _apply(self, batch: Batch, work: _Work, sweeps: list[SweepRow]) -> None:
         loaded = await self._load(work, batch.now)
-        changes = Changes(at=batch.now, dead=work.dead, sweeps=[one.row for one in portions])
+        changes = Changes(at=batch.now, dead=work.dead, sweeps=sweeps)
         changes.counted_by = min([*batch.advance, *batch.due])
         for who in work.contacts():
             self._take_step(who, work, loaded, batch, changes)
@@ -234,16 +258,32 @@ class Journeying:
         if changes.calls:
             self._on_calls()
         _measure(work, changes)
-        await self._timers.refill()
-        await self._resume_more()
 
     async def poison(self, batch: Batch, error: Exception) -> None:
-        """The database refuses what this one event makes of its contact: park both."""
+        """The database refuses what this one event makes of its contact: park both. Or what some
+        timer of this one shard leads to: find whose, each in a commit of its own.
+        """
         work = self._sort(batch)
+        if batch.inputs:
+            await self._commit_parked(batch, work, error)
+            return
+        portions = await self._sweeps.portions(batch.due)
+        _look_at(portions, work)
+        for who in work.contacts():
+            alone = work.only([who])
+            try:
+                await self._apply(batch, alone, [])
+            except REFUSED as refusal:
+                await self._commit_parked(batch, alone, refusal)
+        await self._apply(batch, _Work(), [one.row for one in portions])
+
+    async def _commit_parked(self, batch: Batch, work: _Work, error: Exception) -> None:
         changes = Changes(at=batch.now, dead=work.dead)
-        for who in work.events:
+        for who in work.contacts():
             self._park(who, work, error, changes)
+            changes.timers_aside += [(who, timer) for timer in work.timers.get(who, [])]
         await self._store.commit(batch, changes)
+        self._timers.put_aside(changes.timers_aside)
 
     def _sort(self, batch: Batch) -> _Work:
         work = _Work()
@@ -341,20 +381,18 @@ class Journeying:
         release = work.releases.get(who) if who in loaded.parked else None
         if who in loaded.parked and not forgotten and release is None:
             self._keep(who, work, changes)
-            _put_aside(who, gone, changes)
+            _put_aside(gone, changes)
             return
-        state = loaded.contacts.get(who)
+        state = _state_of(who, work, loaded)
         if state is None:
-            if who not in work.workspaces:
-                return  # A timer of a contact that is no more.
-            state = Contact(id=who.contact, workspace=work.workspaces[who], profile=Profile())
-            state.keys = loaded.keys.get(who, {})
-        inputs: list[StepInput] = [*heard.before]
+            return  # A timer of a contact that is no more.
+        inputs: list[StepInput] = [
+            one for one in heard.before if release is None or one.name != LOOK
+        ]
         if release is not None and release.more:
-            _put_aside(who, gone, changes)
+            _put_aside(gone, changes)
         elif heard.departure is None:
             inputs += [*timers, *work.rechecks.get(who, [])]
-            inputs += self._missed(state) if release is not None else []
         until = self._outages.heard_until(who.shard) if self._outages is not None else None
         state.read_keys = work.read_keys.get(who, set())
         held = departing.timers_of(state) if heard.departure is not None else []
@@ -367,14 +405,12 @@ class Journeying:
                 now=batch.now,
                 journeys=journeys,
                 heard_until=until,
-                pasts=Pasts(work.pasts.get(who, {})),
+                read_until=batch.due.get(who.shard),
+                pasts=Pasts(work.pasts.get(who, {}), kept=loaded.kept(who)),
             )
             if heard.departure is None:
                 self._collect(who, state, effects, batch, changes)
-                if release is not None:
-                    self._unpark(who, release, work, changes)
-                    if not release.more:
-                        changes.timers_roused += [(who, one) for one in self._asleep(state, batch)]
+                self._rouse(who, state, work, release, changes)
             else:
                 past = [*loaded.history.get(who, ()), *effects.remembered]
                 self._depart(who, state, effects, heard, past, batch, changes)
@@ -382,18 +418,16 @@ class Journeying:
             _count(state, before, effects, heard, changes)
         except KeysWantedError as wanted:
             del changes.timers_gone[gone:]
-            work.workspaces.setdefault(who, state.workspace)
             work.more_keys[who].add(wanted.key)
             work.short.add(who)
         except HistoryWantedError as wanted:
             del changes.timers_gone[gone:]
-            work.workspaces.setdefault(who, state.workspace)
             queries = (wanted.query, *wanted.also)
             work.wanting[who] = [Asked(query, wanted.entered_at) for query in queries]
         except Exception as error:
             logger.exception("A step failed; the contact is parked", contact=who.contact)
             self._park(who, work, error, changes, state.workspace)
-            _put_aside(who, gone, changes)
+            _put_aside(gone, changes)
 
     def _park(
         self,
@@ -418,21 +452,28 @@ class Journeying:
         changes.unparked.append(Unparked(who, release.number, not release.more))
         if release.more:
             self._keep(who, work, changes)
-            changes.outbox += parking.next_release(
-                who, work.events[who], release.number, self._partitions
-            )
+        changes.outbox += parking.next_order(who, work.events[who], release, self._partitions)
 
-    def _missed(self, state: Contact) -> Iterable[Recheck]:
-        """Every look at the contact that a sweep may have wanted while it was parked."""
-        for workspace, journey, _ in self._library.watching():
-            if workspace == state.workspace:
-                yield Recheck(journey)
+    def _rouse(
+        self,
+        who: Who,
+        state: Contact,
+        work: _Work,
+        release: parking.Release | None,
+        changes: Changes,
+    ) -> None:
+        """A contact was released, or has come from another shard: see to what it missed."""
+        if release is not None:
+            self._unpark(who, release, work, changes)
+        has_come = any(event.name == TRANSFERRED for event, _ in work.events.get(who, []))
+        if has_come or (release is not None and not release.more):
+            changes.timers_roused += [(who, one) for one in self._asleep(state, changes.at)]
 
-    def _asleep(self, state: Contact, batch: Batch) -> Iterable[Timer]:
-        """What came to nothing while the contact was parked. It fires in the order of all timers:
-        after what the log holds, of which the release may be the first to be read.
+    def _asleep(self, state: Contact, now: dt.datetime) -> Iterable[Timer]:
+        """What came to nothing while the contact was parked, or on its way. It fires as all timers
+        do: after what the log holds, of which the release may be the first to be read.
         """
-        yield from departing.overdue(state, batch.now)
+        yield from departing.overdue(state, now)
         paused = self._library.of(state.workspace).paused
         for one in state.enrollments.values():
             if one.held and one.due_at is not None and one.journey not in paused:
@@ -531,7 +572,18 @@ class Journeying:
             self._resuming = set()
 
 
-def _put_aside(who: Who, since: int, changes: Changes) -> None:
+def _state_of(who: Who, work: _Work, loaded: Loaded) -> Contact | None:
+    """A contact as it is kept, or a new one."""
+    state = loaded.contacts.get(who)
+    if state is None and who in work.workspaces:
+        state = Contact(id=who.contact, workspace=work.workspaces[who], profile=Profile())
+        state.keys = loaded.keys.get(who, {})
+    if state is not None:
+        work.workspaces.setdefault(who, state.workspace)
+    return state
+
+
+def _put_aside(since: int, changes: Changes) -> None:
     """The contact's timers of this batch stay in the table: they fire once it is released."""
     changes.timers_aside += changes.timers_gone[since:]
     del changes.timers_gone[since:]

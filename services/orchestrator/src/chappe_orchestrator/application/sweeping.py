@@ -1,4 +1,5 @@
-"""A journey that a date or a silence begins was published: look once at everybody there already.
+"""A journey that a date or a silence begins was published, or a segment written: look once at
+everybody who is there already.
 
 Each shard walks its contacts a few at a time, between other work, and keeps its place.
 """
@@ -9,8 +10,11 @@ from dataclasses import dataclass, field
 from chappe.ids import WorkspaceId
 from chappe_orchestrator.application.library import Library
 from chappe_orchestrator.application.ports import Store, SweepRow, Who
+from chappe_orchestrator.domain.segments import SEGMENTS
 
 CONTACTS_PER_BATCH = 100
+NO_SEGMENTS = 0
+"""The version of a workspace's segments once the last of them is deleted."""
 
 _Place = tuple[int, WorkspaceId, str]
 
@@ -52,13 +56,15 @@ class Sweeps:
     def plan(self) -> None:
         """Find what is left to do; the journeys may be others now."""
         self._open = {}
-        for workspace, program in self.library.watching():
+        watching = list(self.library.watching())
+        with_segments = {workspace for workspace, name, _ in watching if name == SEGMENTS}
+        without = {place[1] for place in self._rows if place[2] == SEGMENTS} - with_segments
+        watching += [(workspace, SEGMENTS, NO_SEGMENTS) for workspace in without]
+        for workspace, journey, version in watching:
             for shard in self._owned:
-                row = self._rows.get((shard, workspace, program.journey))
-                if row is None or row.version != program.version:
-                    row = SweepRow(
-                        shard, workspace, program.journey, program.version, "", done=False
-                    )
+                row = self._rows.get((shard, workspace, journey))
+                if row is None or row.version != version:
+                    row = SweepRow(shard, workspace, journey, version, "", done=False)
                 if not row.done:
                     self._open.setdefault(shard, []).append(row)
 

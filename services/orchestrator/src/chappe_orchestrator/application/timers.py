@@ -133,6 +133,12 @@ class TimerQueue:
             if (timers := self._shards.get(who.shard)) is not None:
                 timers.add(Wakeup(timer, who.contact))
 
+    def put_aside(self, timers: Iterable[tuple[Who, Timer]]) -> None:
+        """Think of these no more until they are forced, or the shard is claimed anew."""
+        for who, timer in timers:
+            if (held := self._shards.get(who.shard)) is not None:
+                held.discard(timer)
+
     async def refill(self) -> None:
         """Read on for shards whose memory ran empty while the table holds more."""
         hungry = {

@@ -108,7 +108,12 @@ class CallMaker:
 
     async def busy(self) -> bool:
         """Whether calls are under way, or due."""
-        return self._at_work or await self._calls.waiting(self._business.now())
+        due = await self.next_due()
+        return self._at_work or (due is not None and due <= self._business.now())
+
+    async def next_due(self) -> dt.datetime | None:
+        """When the next call is to be made, or made again."""
+        return await self._calls.next_at()
 
     async def run(self) -> None:
         """For ever."""

@@ -108,9 +108,17 @@ def _update(run: Run, enrollment: Enrollment, node: UpdateNode) -> None:
     run.decide("updated", enrollment=enrollment, step=node.id, seen=seen)
 
 
-def tell_tags(run: Run, added: list[str], removed: list[str], *, test: bool = False) -> None:
+def tell_tags(
+    run: Run,
+    added: list[str],
+    removed: list[str],
+    *,
+    test: bool = False,
+    historical: bool = False,
+) -> None:
     """Make a change of tags a fact."""
-    run.derive("contact.tags_changed", {"added": added, "removed": removed}, test=test)
+    data = {"added": added, "removed": removed}
+    run.derive("contact.tags_changed", data, test=test, historical=historical)
 
 
 def _reach(run: Run, program: Program, enrollment: Enrollment, node: GoalNode) -> None:

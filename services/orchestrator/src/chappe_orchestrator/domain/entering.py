@@ -38,7 +38,11 @@ class Cause:
 
 def enter(run: Run, event: Event) -> None:
     """Bring the contact into every journey that the event triggers."""
-    for heeds in heeding(event, run.journeys):
+    heeded = heeding(event, run.journeys)
+    if event.name == "journey.requested" and not heeded:
+        asked = {name: event.data.get(name) for name in ("journey", "by")}
+        run.decide("not_entered", reason="no_request", program=_asked(run, event), seen=asked)
+    for heeds in heeded:
         program = heeds.program
         keys = entry_keys(program, event)
         reason, seen = _event_refusal(run, heeds, event)
@@ -55,6 +59,12 @@ def enter(run: Run, event: Event) -> None:
             admit(run, program, cause, keys, [heeds.trigger.where])
         else:
             run.decide("not_entered", reason=reason, program=program, seen=seen)
+
+
+def _asked(run: Run, event: Event) -> Program | None:
+    """The journey that a request is for; None when it takes none of anybody."""
+    heard = run.journeys.by_trigger.get(f"{event.name}={event.data.get('journey')}", ())
+    return next((one.program for one in heard), None)
 
 
 def _event_refusal(run: Run, heeds: Heeds, event: Event) -> tuple[str | None, dict[str, object]]:

@@ -25,10 +25,14 @@ class Asked(NamedTuple):
 
 
 class Pasts(msgspec.Struct):
-    """What the history answered before the step, and what the step itself has heard since."""
+    """What the history answered before the step, and what the step itself has heard since.
+
+    ``kept`` are the facts themselves, at hand only when another contact is taken in.
+    """
 
     answers: dict[Asked, Answer] = {}
     heard: list[Past] = []
+    kept: list[Past] = []
 
     def ask(self, query: Query, now: dt.datetime, entered_at: dt.datetime | None) -> Answer:
         """Raises ``HistoryWantedError`` until it was answered."""

@@ -120,7 +120,7 @@ def arrange(
             for name in program.watch.events:
                 by_activity[name].append(program)
     policy = policy or Policy()
-    arranged = arrange_segments(segments)
+    arranged = arrange_segments(segments, under=f"{policy.zone} {policy.score_half_life}")
     needed = [query for one in arranged.checks.values() for query in one.needs_history]
     caps = [*policy.caps, *(c for p in by_version.values() for c in p.cadence.caps or ())]
     return Journeys(
@@ -139,7 +139,14 @@ def arrange(
             query.event
             for asking in (*(p.needs_history for p in by_version.values()), needed)
             for query in asking
-        ),
+        )
+        # Two contacts that become one are asked what the other did in the meantime.
+        | {
+            rule.event
+            for program in by_version.values()
+            for rule in program.exits
+            if rule.where is not None and not rule.match
+        },
     )
 
 

@@ -184,6 +184,8 @@ def absorb(run: Run, event: Event) -> None:
     for fact in part.history:
         run.pasts.heard.append(Past(fact.name, fact.at, fact.data))
         run.effects.remembered.append(fact)
+    if part.history:
+        _look_at_what_it_did(run, [Past(one.name, one.at, one.data) for one in part.history])
 
 
 def _take_key(run: Run, said: Mark, was: ContactId) -> None:
@@ -211,6 +213,13 @@ def _fold_profile(run: Run, other: Profile) -> None:
             leave(run, enrollment, reason, {"merged": True})
             continue
         _recount(run, enrollment, totals)
+
+
+def _look_at_what_it_did(run: Run, facts: list[Past]) -> None:
+    """What the one that goes did may end what the one that stays has begun."""
+    for enrollment in run.active():
+        if (reason := _ended_by_facts(run, enrollment, facts)) is not None:
+            leave(run, enrollment, reason, {"merged": True})
 
 
 def _take_in(run: Run, moved: Enrollment, totals: Mapping[str, int], was: ContactId) -> None:
@@ -242,6 +251,7 @@ def _take_in(run: Run, moved: Enrollment, totals: Mapping[str, int], was: Contac
         # Armed before anything below may take it away: a timer that fell due meanwhile fires.
         run.effects.timers_set.append(Timer(due, moved.id, moved.token))
     reason = _closed(run, moved) or _ended_by(run, moved, mine)
+    reason = reason or _ended_by_facts(run, moved, [*run.pasts.kept, *run.pasts.heard])
     if reason is None and rival is not None and not _goes_on(moved, rival):
         reason = "merged"
     if reason is not None:
@@ -293,8 +303,7 @@ def _closed(run: Run, moved: Enrollment) -> str | None:
 def _ended_by(run: Run, enrollment: Enrollment, history: Profile) -> str | None:
     """What happened to the other of the two, after the entry, that ends every enrollment.
 
-    Rules with ``match`` are answered by closed keys. A rule with ``where`` asks for an event that
-    is not kept; it is left to the next one.
+    Rules with ``match`` are answered by closed keys, those with ``where`` by the facts themselves.
     """
     program = run.program(enrollment)
     plain = {
@@ -306,6 +315,23 @@ def _ended_by(run: Run, enrollment: Enrollment, history: Profile) -> str | None:
         counter = history.counters.get(name)
         if counter is not None and counter.last > enrollment.entered_at:
             return reason
+    return None
+
+
+def _ended_by_facts(run: Run, enrollment: Enrollment, facts: Iterable[Past]) -> str | None:
+    """The exit rule with ``where`` that one of the facts, after the entry, would have met."""
+    program = run.program(enrollment)
+    asking = [
+        (rule.event, rule.where)
+        for rule in (program.exits if program is not None else ())
+        if rule.where is not None and not rule.match
+    ]
+    for fact in facts if asking else ():
+        if fact.at <= enrollment.entered_at:
+            continue
+        seen = run.facts(enrollment, dict(fact.data))
+        if any(name == fact.event and where.holds(seen) for name, where in asking):
+            return fact.event
     return None
 
 

@@ -14,17 +14,22 @@ from chappe_orchestrator.domain.leaving import leave
 from chappe_orchestrator.domain.run import Run
 from chappe_orchestrator.domain.upgrading import upgrade
 from chappe_orchestrator.domain.walking import tell_finished
+from chappe_orchestrator.domain.watching import look_again
 
 EXIT = "enrollment.exit_requested"
 UPGRADE = "enrollment.upgrade_requested"
 RELEASE = "contact.release_requested"
-ORDERS = frozenset({EXIT, UPGRADE, RELEASE})
+LOOK = "contact.look_requested"
+ORDERS = frozenset({EXIT, UPGRADE, RELEASE, LOOK})
 
 REASON_LENGTH_MAX = 100
 
 
 def obey(run: Run, event: Event) -> None:
     """Do what the order says. A release is done before the contact takes any step."""
+    if event.name == LOOK:
+        look_again(run)
+        return
     enrollment = run.contact.enrollments.get(event.data.get("enrollment", ""))
     if enrollment is None or enrollment.status != "active":
         return

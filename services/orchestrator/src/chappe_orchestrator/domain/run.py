@@ -20,11 +20,16 @@ DERIVED_DEPTH_MAX = 16
 
 
 class Run(msgspec.Struct):
-    """``cause`` names the input in hand: an event's id, or an enrollment with its token."""
+    """``cause`` names the input in hand: an event's id, or an enrollment with its token.
+
+    ``known_until``: up to when everything that happened has been heard. Of an instant between it
+    and now nobody can say yet whether it stands.
+    """
 
     contact: Contact
     journeys: Journeys
     now: dt.datetime
+    known_until: dt.datetime
     effects: Effects = msgspec.field(default_factory=Effects)
     cause: str = ""
     event: EventId | None = None

@@ -129,8 +129,8 @@ class Enrollment(msgspec.Struct, omit_defaults=True, kw_only=True):
 
     @property
     def outstanding(self) -> bool:
-        """True while the fate of some message is not known, so that it may be taken back."""
-        return any(asked.state == "asked" for asked in self.asked)
+        """True while the fate of some message or call is not known: it may be taken back."""
+        return bool(self.calls) or any(asked.state == "asked" for asked in self.asked)
 
     @property
     def watch_until(self) -> dt.datetime | None:

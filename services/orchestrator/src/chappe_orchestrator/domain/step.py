@@ -21,7 +21,7 @@ from chappe_orchestrator.domain.merging import TRANSFERRED, absorb
 from chappe_orchestrator.domain.orders import ORDERS, obey
 from chappe_orchestrator.domain.remembering import remember
 from chappe_orchestrator.domain.run import Run
-from chappe_orchestrator.domain.segments import move_segments
+from chappe_orchestrator.domain.segments import move_segments, recheck_segments
 from chappe_orchestrator.domain.state import RESPONSES_MAX, Contact
 from chappe_orchestrator.domain.walking import answer_waits, fire, leave_by_rules, move_dates
 from chappe_orchestrator.domain.watching import fire_watch, recheck, watch
@@ -45,21 +45,25 @@ def step(
     now: dt.datetime,
     journeys: Journeys,
     heard_until: dt.datetime | None = None,
+    read_until: dt.datetime | None = None,
     pasts: Pasts | None = None,
 ) -> tuple[Contact, Effects]:
     """Apply ``inputs`` to one contact in their order: events as the log has them, then timers.
 
     ``heard_until``: after an outage, up to when what was received has surely been heard; marketing
     mail of later timers waits. None otherwise.
+    ``read_until``: up to when the log has been read, where time itself is the input: all that
+    happened before is in ``state`` or ``inputs``. None: until now.
     ``pasts``: what the history answers; ``HistoryWantedError`` says what else must be asked, and
     the step is then taken again from the state as it was read.
     The state is handed over: the one returned is the same, moved on. Otherwise raises only when a
     journey or the state is broken; nothing that an event contains makes it raise.
     """
-    run = Run(contact=state, journeys=journeys, now=now, heard_until=heard_until)
+    run = Run(contact=state, journeys=journeys, now=now, known_until=now, heard_until=heard_until)
     if pasts is not None:
         run.pasts = pasts
     for one in inputs:
+        run.known_until = now if isinstance(one, Event) else min(now, read_until or now)
         if isinstance(one, Timer):
             (fire_watch if one.kind == WATCH else fire)(run, one)
         elif isinstance(one, Recheck):
@@ -87,15 +91,21 @@ def _hear_from_outside(run: Run, event: Event) -> None:
         absorb(run, event)
         for journey in run.journeys.watching:
             recheck(run, journey)
+        recheck_segments(run, tell=True)
         return
     _apply(run, event)
 
 
 def _apply_what_follows(run: Run) -> None:
-    """The facts that the input led to, and those that they lead to, to a bounded depth."""
+    """The facts that the input led to, and those that they lead to, to a bounded depth.
+
+    What follows from a timer is a timer's work, and waits after an outage as that does.
+    """
+    timer_due = run.timer_due
     while run.pending:
         event, depth = run.pending.popleft()
         run.take_up(event.id, event)
+        run.timer_due = timer_due
         run.depth = depth
         _apply(run, event)
 
@@ -109,7 +119,8 @@ def _apply(run: Run, event: Event) -> None:
     remember(run, event)
     if tags is not None and profile.tags != tags:
         added = [tag for tag in profile.tags if tag not in tags]
-        tell_tags(run, added, [tag for tag in tags if tag not in profile.tags])
+        removed = [tag for tag in tags if tag not in profile.tags]
+        tell_tags(run, added, removed, historical=event.flags.historical)
     if run.contact.enrollments:
         _learn_fate(run, event)
         reach_goals(run, event)

@@ -44,7 +44,7 @@ def stand(run: Run, enrollment: Enrollment, node: WaitingNode, place: Place) -> 
             if found is None:
                 leave(run, enrollment, "no_date", {"path": node.rule.path})
                 return None
-            if found <= run.now:
+            if found <= run.known_until:
                 return _pass(run, enrollment, node.id, Place(node.then, found, True), "passed")
             until = found
         case WaitForNode():
@@ -74,7 +74,7 @@ def go_on_after(
             return _pass(run, enrollment, node.id, Place(node.timeout, due_at), "timeout")
         case WaitDateNode():
             found = date_at(run, enrollment, node.rule)
-            if found is None or found > run.now:
+            if found is None or found > run.known_until:
                 move(run, enrollment, node, found)
                 return None
         case WaitNode() | WaitUntilNode():
@@ -89,7 +89,7 @@ def move(
     if until is None:
         leave(run, enrollment, "date_cancelled", {"path": node.rule.path})
         return None
-    if until <= run.now:
+    if until <= run.known_until:
         run.disarm(enrollment)
         run.changed(enrollment)
         return _pass(run, enrollment, node.id, Place(node.then, until, True), "passed")
@@ -161,7 +161,8 @@ def _answers(run: Run, enrollment: Enrollment, wanted: Alternative, event: Event
 
 def _is_about(enrollment: Enrollment, of: StepId, event: Event) -> bool:
     if event.name.startswith("webhook."):
-        return event.data.get("enrollment") == enrollment.id and event.data.get("step") == of
+        ours = event.data.get("enrollment") == enrollment.id and event.data.get("step") == of
+        return ours and of not in enrollment.calls  # still open: an earlier one was answered
     asked = _last_asked(enrollment, of)
     return asked is not None and message_of(event) == asked
 

@@ -14,6 +14,7 @@ from chappe_orchestrator.domain.entering import Cause, admit
 from chappe_orchestrator.domain.leaving import leave
 from chappe_orchestrator.domain.place import Place
 from chappe_orchestrator.domain.run import Run
+from chappe_orchestrator.domain.segments import SEGMENTS, fire_segments, recheck_segments
 from chappe_orchestrator.domain.state import (
     OCCURRENCES_MAX,
     WATCHES_MAX,
@@ -46,7 +47,13 @@ def watch(run: Run, event: Event) -> None:
 
 
 def recheck(run: Run, journey: str) -> None:
-    """A journey was published: set the timer it wants. Nobody enters for what is long past."""
+    """A journey was published: set the timer it wants. Nobody enters for what is long past.
+
+    Or segments were written: look whether the contact is in them.
+    """
+    if journey == SEGMENTS:
+        recheck_segments(run, tell=False)
+        return
     program = run.journeys.watching.get(journey)
     if program is None:
         _forget(run, journey)
@@ -56,13 +63,24 @@ def recheck(run: Run, journey: str) -> None:
         _look_at_date(run, program, may_enter=True)
 
 
+def look_again(run: Run) -> None:
+    """Recheck everything, for a contact that nobody looked at for a while."""
+    for journey in run.journeys.watching:
+        recheck(run, journey)
+    recheck(run, SEGMENTS)
+
+
 def fire_watch(run: Run, timer: Timer) -> None:
     """The instant has come: enter, or find that it is another one by now."""
     journey = timer.subject.partition("/")[2]
+    if journey == SEGMENTS:
+        fire_segments(run, timer)
+        return
     held = run.contact.profile.watches.get(journey)
     if held is None or held.token != timer.token or held.due_at is None:
         return
     run.take_up(f"{timer.subject}:{timer.token}", None)
+    run.timer_due = timer.due_at
     run.effects.profile_changed = True
     held.due_at = None
     program = run.journeys.watching.get(journey)
@@ -95,7 +113,7 @@ def _silence_over(run: Run, program: Program, rule: SilenceWatch, held: Watch) -
     if last is None:
         return
     due_at = last + rule.quiet_for
-    if due_at > run.now:
+    if due_at > run.known_until:
         _arm(run, program, due_at, last.date().isoformat())
         return
     seen = {"last": last.isoformat()}
@@ -131,7 +149,7 @@ def _look_at_date(run: Run, program: Program, *, may_enter: bool, fired: bool = 
     if held is not None and day in held.entered:
         _disarm(run, program.journey)
         return
-    if instant > run.now:
+    if instant > run.known_until:
         if held is None or (held.due_at, held.for_) != (instant, day):
             _arm(run, program, instant, day)
         return

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -18,20 +19,28 @@ from chappe.journey import (
     Journey,
     JourneyInvalidError,
     Program,
-    canonical_json,
     compile_program,
     journey_schema,
     stored_journey,
 )
+from chappe.journey.mentions import Kind, mentions_in
 from chappe.journey.notes import notes_on
+from chappe.journey.segments import SEGMENTS_MAX
 from chappe_orchestrator.application.library import PinnedTemplate, compiled
 from chappe_orchestrator.application.pausing import PauseJourney
-from chappe_orchestrator.application.ports import JourneyRow, People, Shelf, StoredVersion
+from chappe_orchestrator.application.ports import (
+    JourneyRow,
+    People,
+    SegmentShelf,
+    Shelf,
+    StoredVersion,
+    Topics,
+)
 from chappe_orchestrator.application.publishing import (
     JOURNEYS_MAX,
     PublishJourneys,
     Written,
-    read_all,
+    read_with_topics,
     written,
 )
 from chappe_orchestrator.entrypoints.drawing import Graph, draw
@@ -39,6 +48,9 @@ from chappe_orchestrator.entrypoints.drawing import Graph, draw
 TEMPLATE_ENDINGS = (".mjml", ".html", ".txt")
 JOURNEY_ENDINGS = (".yaml", ".yml", ".json")
 TEXT_LENGTH_MAX = 300_000
+JOURNEYS_KNOWN_MAX = 2_000
+HEAD_LENGTH_MAX = 4_000
+TOPIC_LINE = re.compile(r"^topic:[ \t]*[\"']?([a-z0-9][a-z0-9_-]{0,99})", re.MULTILINE)
 
 Text = Annotated[str, Field(max_length=TEXT_LENGTH_MAX)]
 
@@ -119,6 +131,7 @@ class JourneyOut(BaseModel):
     version: int | None
     published_at: dt.datetime | None
     has_draft: bool
+    draft_saved_at: dt.datetime | None
 
 
 class VersionOut(BaseModel):
@@ -145,6 +158,8 @@ class JourneysApi:
     """What these addresses need."""
 
     shelf: Shelf
+    segments: SegmentShelf
+    topics: Topics
     people: People
     clock: Clock
     publish: PublishJourneys
@@ -157,28 +172,37 @@ def journeys_router(api: JourneysApi) -> APIRouter:
     router = APIRouter(
         prefix="/api/v1/journeys", tags=["journeys"], dependencies=[Depends(api.workspace)]
     )
-    _add_checks(router)
+    _add_checks(router, api)
     _add_writing(router, api)
     _add_reading(router, api)
     return router
 
 
-def _add_checks(router: APIRouter) -> None:
+def _add_checks(router: APIRouter, api: JourneysApi) -> None:
+    caller = Depends(api.workspace)
+
     @router.get("/schema")
     async def schema() -> dict[str, Any]:
         """The JSON Schema of a journey file."""
         return journey_schema()
 
     @router.post("/validate")
-    async def validate(body: ValidateIn) -> ValidateOut:
-        """Everything that is wrong, at once; nothing is stored."""
+    async def validate(body: ValidateIn, workspace: WorkspaceId = caller) -> ValidateOut:
+        """Everything that is wrong, at once; nothing is stored. Warns of segments and journeys that
+        are named and do not exist.
+        """
         sources, templates = _files(body)
-        journeys, complaints = await read_all(sources, templates)
+        journeys, complaints = await read_with_topics(
+            sources, templates, _topics_in(body), lambda: api.topics.known(workspace)
+        )
+        known = await names_known(api, workspace, journeys)
         return ValidateOut(
             valid=not complaints,
             journeys=[journey.journey for journey in journeys],
             errors=[ErrorOut(where=one.where, what=one.what) for one in complaints],
-            warnings=[f"{one.journey}: {note}" for one in journeys for note in notes_on(one)],
+            warnings=[
+                f"{one.journey}: {note}" for one in journeys for note in notes_on(one, known)
+            ],
         )
 
     _ = (schema, validate)
@@ -191,12 +215,8 @@ def _add_writing(router: APIRouter, api: JourneysApi) -> None:
     async def publish(body: PublishIn, workspace: WorkspaceId = caller) -> PublishOut:
         """All of them or none. What says the same as before keeps its version."""
         sources = [written_in(one) for one in body.journeys]
-        pinned = {
-            name: PinnedTemplate(one.version, one.message_class, one.topic)
-            for name, one in body.templates.items()
-        }
         try:
-            done = await api.publish(workspace, sources, pinned, api.clock.now())
+            done = await api.publish(workspace, sources, pinned_in(body.templates), api.clock.now())
         except JourneyInvalidError as error:
             raise invalid(error.complaints) from error
         return PublishOut(
@@ -205,18 +225,6 @@ def _add_writing(router: APIRouter, api: JourneysApi) -> None:
                 for one in done
             ]
         )
-
-    @router.put("/{name}/draft")
-    async def save_draft(name: str, body: JourneyIn, workspace: WorkspaceId = caller) -> StatusOut:
-        """Keep a draft that reads; its templates need not exist yet."""
-        journeys, complaints = await read_all([written_in(body)], None)
-        if complaints:
-            raise invalid(complaints)
-        if journeys[0].journey != name:
-            what = f"the address says {name!r}, the draft says {journeys[0].journey!r}"
-            raise Problem(422, "the names differ", errors=[FieldError("journey", what)])
-        await api.shelf.save_draft(workspace, name, canonical_json(journeys[0]), api.clock.now())
-        return StatusOut(journey=name, status="draft")
 
     @router.post("/{name}/pause")
     async def pause(name: str, workspace: WorkspaceId = caller) -> StatusOut:
@@ -230,7 +238,7 @@ def _add_writing(router: APIRouter, api: JourneysApi) -> None:
         await _set_paused(api, workspace, name, paused=False)
         return StatusOut(journey=name, status="published")
 
-    _ = (publish, save_draft, pause, resume)
+    _ = (publish, pause, resume)
 
 
 def _add_reading(router: APIRouter, api: JourneysApi) -> None:
@@ -238,11 +246,16 @@ def _add_reading(router: APIRouter, api: JourneysApi) -> None:
 
     @router.get("")
     async def list_journeys(
-        limit: Limit = LIMIT_DEFAULT, cursor: str | None = None, workspace: WorkspaceId = caller
+        limit: Limit = LIMIT_DEFAULT,
+        cursor: str | None = None,
+        *,
+        draft: bool = False,
+        workspace: WorkspaceId = caller,
     ) -> Page[JourneyOut]:
-        """By name."""
+        """By name; with ``draft`` only those that have one."""
         after = position_of(cursor, 1)
-        rows = await api.shelf.listed(workspace, str(after[0]) if after else "", limit + 1)
+        start = str(after[0]) if after else ""
+        rows = await api.shelf.listed(workspace, start, limit + 1, drafts=draft)
         more = cursor_of(rows[limit - 1].name) if len(rows) > limit else None
         return Page(items=[_shown(row) for row in rows[:limit]], next=more)
 
@@ -291,6 +304,33 @@ async def _found(
     return row
 
 
+def pinned_in(templates: Mapping[str, TemplateIn]) -> dict[str, PinnedTemplate]:
+    """The versions that a request names."""
+    return {
+        name: PinnedTemplate(one.version, one.message_class, one.topic)
+        for name, one in templates.items()
+    }
+
+
+async def names_known(
+    api: JourneysApi, workspace: WorkspaceId, journeys: Sequence[Journey]
+) -> dict[Kind, set[str]]:
+    """The segments that there are, and the journeys, those in hand included. Looked up only for
+    journeys that name one; of too many journeys nobody says that one is missing.
+    """
+    named = {one.kind for journey in journeys for one in mentions_in(journey)}
+    known: dict[Kind, set[str]] = {}
+    if "segment" in named:
+        rows = await api.segments.listed(workspace, "", SEGMENTS_MAX)
+        known["segment"] = {row.name for row in rows}
+    if "journey" in named:
+        others = await api.shelf.listed(workspace, "", JOURNEYS_KNOWN_MAX + 1)
+        if len(others) <= JOURNEYS_KNOWN_MAX:
+            held = {row.name for row in others if row.version is not None}
+            known["journey"] = held | {journey.journey for journey in journeys}
+    return known
+
+
 def written_in(body: JourneyIn) -> Written:
     """Either form. Giving both, or neither, is a 422."""
     if (body.yaml is None) == (body.definition is None):
@@ -314,6 +354,15 @@ def _files(body: ValidateIn) -> tuple[list[Written], list[str] | None]:
     ]
     known = [*names, *(body.templates or [])]
     return sources, known if names or body.templates is not None else None
+
+
+def _topics_in(body: ValidateIn) -> set[str]:
+    """Topics of templates that are about to be uploaded."""
+    found: set[str] = set()
+    for path, text in body.files.items():
+        if path.endswith(TEMPLATE_ENDINGS):
+            found.update(TOPIC_LINE.findall(text[:HEAD_LENGTH_MAX]))
+    return found
 
 
 def invalid(complaints: Sequence[Complaint]) -> Problem:
@@ -341,6 +390,7 @@ def _fields(row: JourneyRow) -> Mapping[str, Any]:
         "version": row.version,
         "published_at": row.published_at,
         "has_draft": row.has_draft,
+        "draft_saved_at": row.draft_at,
     }
 
 

@@ -160,7 +160,7 @@ async def _check_start(api: OrderingApi, workspace: WorkspaceId, body: StartIn) 
     if wrong:
         raise Problem(422, "the request cannot be used; see errors", errors=wrong)
     row = await api.shelf.one(workspace, body.journey)
-    if row is None or row.version is None:
+    if row is None or row.version is None or row.archived:
         raise Problem(404, f"no published journey is called {body.journey!r}")
 
 

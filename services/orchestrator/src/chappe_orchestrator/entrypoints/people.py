@@ -61,6 +61,7 @@ class ContactOut(BaseModel):
     identifiers: list[IdentifierOut]
     traits: dict[str, Any]
     tags: list[str]
+    segments: list[str]
     consent: dict[str, ConsentOut]
 
 
@@ -234,6 +235,7 @@ def _shown(contact: ContactId, profile: Profile) -> dict[str, Any]:
         ],
         "traits": profile.traits,
         "tags": profile.tags,
+        "segments": profile.segments,
         "consent": {
             channel: ConsentOut(state=held.state, at=held.at, source=held.source)
             for channel, held in profile.consent.items()

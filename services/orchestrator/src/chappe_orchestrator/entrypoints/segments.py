@@ -1,7 +1,7 @@
 """``/api/v1/segments``: who belongs together, by a rule that is kept current."""
 
 import datetime as dt
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from chappe.http import FieldError, Page, Problem, cursor_of, position_of
 from chappe.http.lists import LIMIT_DEFAULT, Limit
 from chappe.ids import WorkspaceId
 from chappe.journey import JourneySettings
+from chappe.journey.mentions import Kind, mentions_in
+from chappe.journey.notes import notes_on_segment
 from chappe.journey.segments import (
     SEGMENTS_MAX,
     Segment,
@@ -21,7 +23,13 @@ from chappe.journey.segments import (
     stored_segment,
 )
 from chappe.journey.sentences import sentence
-from chappe_orchestrator.application.ports import SegmentRow, SegmentShelf, SettingsShelf
+from chappe.journey.wording import explained
+from chappe_orchestrator.application.ports import (
+    SegmentRow,
+    SegmentShelf,
+    SettingsShelf,
+    Topics,
+)
 
 
 class SegmentOut(BaseModel):
@@ -40,9 +48,16 @@ class SegmentErrorOut(BaseModel):
 
 
 class SegmentCheckedOut(BaseModel):
+    """``warnings``: what its author should know of a rule that is right as it stands."""
+
     valid: bool
     sentences: dict[str, str]
     errors: list[SegmentErrorOut]
+    warnings: list[str]
+
+
+class SegmentPutOut(SegmentOut):
+    warnings: list[str]
 
 
 class CountOut(BaseModel):
@@ -56,6 +71,7 @@ class SegmentsApi:
     """What these addresses need."""
 
     shelf: SegmentShelf
+    topics: Topics
     settings: SettingsShelf
     clock: Clock
     workspace: Callable[[Request], Awaitable[WorkspaceId]]
@@ -98,8 +114,9 @@ def segments_router(api: SegmentsApi) -> APIRouter:  # noqa: C901 - one function
 
     @router.post("/validate")
     async def validate(body: dict[str, Any], workspace: WorkspaceId = caller) -> SegmentCheckedOut:
-        """Say everything that is wrong with a definition; nothing is stored."""
-        del workspace
+        """Say everything that is wrong with a definition; nothing is stored. Warns of a rule that
+        can never hold, and of topics and segments that do not exist.
+        """
         try:
             segment = Segment.model_validate(body)
         except ValidationError as error:
@@ -107,8 +124,14 @@ def segments_router(api: SegmentsApi) -> APIRouter:  # noqa: C901 - one function
                 valid=False,
                 sentences={},
                 errors=[SegmentErrorOut(where=one.where, what=one.what) for one in _errors(error)],
+                warnings=[],
             )
-        return SegmentCheckedOut(valid=True, sentences=_said(segment), errors=[])
+        return SegmentCheckedOut(
+            valid=True,
+            sentences=_said(segment),
+            errors=[],
+            warnings=await _warnings(api, workspace, segment),
+        )
 
     @router.post("/count")
     async def count(body: dict[str, Any], workspace: WorkspaceId = caller) -> CountOut:
@@ -125,8 +148,12 @@ def segments_router(api: SegmentsApi) -> APIRouter:  # noqa: C901 - one function
         return await counted(workspace, stored_segment((await found(workspace, name)).definition))
 
     @router.put("/{name}")
-    async def put(name: str, body: dict[str, Any], workspace: WorkspaceId = caller) -> SegmentOut:
-        """Nobody enters or leaves because a definition changed; the next event of each decides."""
+    async def put(
+        name: str, body: dict[str, Any], workspace: WorkspaceId = caller
+    ) -> SegmentPutOut:
+        """Everybody is looked at again. Whoever is in it or out of it only because the definition
+        changed is so without a fact: no journey begins by it.
+        """
         segment = _read({"schema": 1, "segment": name, **body})
         if segment.segment != name:
             raise Problem(422, f"the definition is called {segment.segment!r}, not {name!r}")
@@ -136,7 +163,10 @@ def segments_router(api: SegmentsApi) -> APIRouter:  # noqa: C901 - one function
             raise Problem(422, "the segment would depend on itself")
         if not await api.shelf.put(workspace, name, canonical_segment(segment), api.clock.now()):
             raise Problem(422, f"a workspace has at most {SEGMENTS_MAX} segments")
-        return _shown(await found(workspace, name))
+        shown = _shown(await found(workspace, name))
+        return SegmentPutOut(
+            **shown.model_dump(), warnings=await _warnings(api, workspace, segment)
+        )
 
     @router.delete("/{name}", status_code=204)
     async def delete(name: str, workspace: WorkspaceId = caller) -> None:
@@ -145,6 +175,17 @@ def segments_router(api: SegmentsApi) -> APIRouter:  # noqa: C901 - one function
 
     _ = (listed, validate, count, one, members, put, delete)
     return router
+
+
+async def _warnings(api: SegmentsApi, workspace: WorkspaceId, segment: Segment) -> list[str]:
+    named = {one.kind for one in mentions_in(segment)}
+    known: dict[Kind, Collection[str]] = {}
+    if "segment" in named:
+        rows = await api.shelf.listed(workspace, "", SEGMENTS_MAX)
+        known["segment"] = {row.name for row in rows}
+    if "topic" in named and (topics := await api.topics.known(workspace)) is not None:
+        known["topic"] = topics
+    return notes_on_segment(segment, known)
 
 
 def _read(body: dict[str, Any]) -> Segment:
@@ -158,11 +199,8 @@ def _read(body: dict[str, Any]) -> Segment:
 
 def _errors(error: ValidationError) -> list[FieldError]:
     return [
-        FieldError(
-            where=".".join(str(part) for part in one["loc"] if not str(part).startswith("if:")),
-            what=one["msg"].removeprefix("Input ").removeprefix("Value error, "),
-        )
-        for one in error.errors(include_url=False)
+        FieldError(where=".".join(str(p) for p in one.at if ":" not in str(p)), what=one.what)
+        for one in explained(error, Segment)
     ]
 
 

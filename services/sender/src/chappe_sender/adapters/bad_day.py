@@ -27,6 +27,11 @@ RESUME = f"""
     RETURNING {COLUMNS}
 """  # noqa: S608 - our own columns
 
+# What was put aside goes back into its lane; what another stop is about will be put aside again.
+UNPARK = """
+    UPDATE sender.message SET parked = false, reason = NULL WHERE parked AND workspace = $1
+"""
+
 ACTIVE = f"""
     SELECT {COLUMNS} FROM sender.stop
      WHERE resumed_at IS NULL AND ($1::text IS NULL OR workspace = $1) ORDER BY created_at, id
@@ -109,7 +114,9 @@ class PostgresBadDay:
 
     async def resume(self, workspace: WorkspaceId, ref: str | None, now: dt.datetime) -> list[Stop]:
         """One, or all of the workspace's."""
-        rows = await self._pool.fetch(RESUME, workspace, ref, now)
+        async with self._pool.acquire() as connection, connection.transaction():
+            rows = await connection.fetch(RESUME, workspace, ref, now)
+            await connection.execute(UNPARK, workspace)
         return [_stop(row) for row in rows]
 
     async def stops(self, workspace: WorkspaceId | None) -> list[Stop]:

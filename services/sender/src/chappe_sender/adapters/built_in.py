@@ -12,14 +12,17 @@ from chappe_sender.domain.template import TemplateVersion
 
 @functools.cache
 def double_opt_in_template() -> TemplateVersion:
-    """Compiled when it is first needed."""
-    return publish(double_opt_in.NAME, double_opt_in.FILES)
+    """Compiled when it is first needed. Without a pixel: nobody has agreed to anything yet."""
+    return _unwatched(publish(double_opt_in.NAME, double_opt_in.FILES))
 
 
 @functools.cache
 def notice_template() -> TemplateVersion:
-    """Not even a pixel: nobody asks whether the team has read it."""
-    made = publish(notices.NAME, notices.FILES)
+    """Without a pixel: nobody asks whether the team has read it."""
+    return _unwatched(publish(notices.NAME, notices.FILES))
+
+
+def _unwatched(made: TemplateVersion) -> TemplateVersion:
     return replace(
         made,
         variants={

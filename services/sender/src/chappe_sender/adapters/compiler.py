@@ -263,6 +263,8 @@ def _finish(work: _Set, source: Source, page: _Page, written: Source | None) -> 
     if preheader := source.head.get("preheader", "").strip():
         hidden = swap(preheader)
         html = hidden.restore(markup.add_preheader(html, hidden.text))
+    named = swap(source.head["subject"].strip())
+    html = named.restore(markup.add_title(html, named.text))
     for compiled in (html, text):
         if faults := liquid_engine.check(compiled):
             work.fault(source.file, f"Liquid tags end up in the wrong order: {faults[0].what}")

@@ -19,11 +19,16 @@ POOL = """
      WHERE workspace = $1 AND id = $2
 """
 
-# The code that this contact has in this enrollment already, else the oldest free one.
+# The code that this contact has in this enrollment already, else the oldest free one. Who was
+# merged is asked for under both ids, and holds codes under the one that is left.
 RESERVE = """
-    WITH had AS (
+    WITH owner AS (
+        SELECT coalesce((SELECT r."into" FROM sender.contact_redirect r
+                          WHERE r.workspace = $1 AND r.contact = $3), $3) AS contact),
+    had AS (
         UPDATE sender.coupon SET messages = array_append(array_remove(messages, $5), $5)
-         WHERE workspace = $1 AND pool = $2 AND contact = $3 AND enrollment = $4
+         WHERE workspace = $1 AND pool = $2 AND contact = (SELECT contact FROM owner)
+           AND enrollment = $4
         RETURNING code),
     free AS (
         SELECT code FROM sender.coupon
@@ -31,15 +36,17 @@ RESERVE = """
          ORDER BY added_at, code LIMIT 1 FOR UPDATE SKIP LOCKED),
     took AS (
         UPDATE sender.coupon c
-           SET contact = $3, enrollment = $4, messages = ARRAY[$5], reserved_at = $6
-          FROM free WHERE c.workspace = $1 AND c.pool = $2 AND c.code = free.code
+           SET contact = owner.contact, enrollment = $4, messages = ARRAY[$5], reserved_at = $6
+          FROM free, owner WHERE c.workspace = $1 AND c.pool = $2 AND c.code = free.code
         RETURNING c.code)
     SELECT code FROM had UNION ALL SELECT code FROM took
 """
 
 HELD = """
     SELECT code FROM sender.coupon
-     WHERE workspace = $1 AND pool = $2 AND contact = $3 AND enrollment = $4
+     WHERE workspace = $1 AND pool = $2 AND enrollment = $4
+       AND contact = coalesce((SELECT r."into" FROM sender.contact_redirect r
+                                WHERE r.workspace = $1 AND r.contact = $3), $3)
 """
 
 # Only where no other message with the same code went out, or may have.
@@ -47,7 +54,10 @@ RELEASE = """
     UPDATE sender.coupon c
        SET contact = NULL, enrollment = NULL, messages = ARRAY[]::text[], reserved_at = NULL
       FROM sender.message m
-     WHERE m.id = ANY($1::text[]) AND c.workspace = m.workspace AND c.contact = m.contact
+     WHERE m.id = ANY($1::text[]) AND c.workspace = m.workspace
+       AND c.contact = coalesce((SELECT r."into" FROM sender.contact_redirect r
+                                  WHERE r.workspace = m.workspace AND r.contact = m.contact),
+                                m.contact)
        AND c.enrollment = coalesce(m.enrollment, m.id) AND m.id = ANY(c.messages)
        AND NOT EXISTS (
            SELECT FROM sender.message o

@@ -13,6 +13,7 @@ from chappe_sender.adapters import feedback_sql as sql
 from chappe_sender.adapters.feedback_store import rules_of, secret_place
 from chappe_sender.application.feedback_ports import Queue
 from chappe_sender.domain.addresses import address_key
+from chappe_sender.domain.feedback import keys
 from chappe_sender.domain.suppressing import Rules
 
 _SHOWN = """
@@ -37,6 +38,8 @@ FIND = f"""
     SELECT {_SHOWN} FROM sender.feedback_endpoint
      WHERE workspace = $1 AND state <> 'deleted' AND (name = $2 OR id = $2)
 """  # noqa: S608 - our own columns
+
+HELD = "SELECT secret FROM sender.feedback_endpoint WHERE id = $1 FOR UPDATE"
 
 RENEW = "UPDATE sender.feedback_endpoint SET secret = $2 WHERE id = $1"
 
@@ -135,9 +138,14 @@ class FeedbackRecords:
         return dict(row) if row is not None else None
 
     async def set_secret(self, id_: str, secret: str, wall: dt.datetime) -> None:
-        """Also lets go what waited for it."""
-        sealed = self.vault.encrypt(secret_place(id_), secret)
-        await self.pool.execute(RENEW, id_, sealed)
+        """The one before stays good for a while. Also lets go what waited for it."""
+        where = secret_place(id_)
+        async with self.pool.acquire() as connection, connection.transaction():
+            held = await connection.fetchval(HELD, id_)
+            fresh = keys.Keys(secret)
+            if held is not None:
+                fresh = keys.read(self.vault.decrypt(where, held)).renewed(secret, wall)
+            await connection.execute(RENEW, id_, self.vault.encrypt(where, keys.write(fresh)))
         await self.pool.execute(sql.RELEASE, id_, wall)
 
     async def delete(self, id_: str) -> None:

@@ -28,6 +28,7 @@ from chappe_sender.application.feedback_ports import (
     Worked,
 )
 from chappe_sender.domain.addresses import address_key
+from chappe_sender.domain.feedback import keys
 from chappe_sender.domain.message import Message, State
 from chappe_sender.domain.notices import is_staff
 from chappe_sender.domain.suppressing import Health, Rules, Site, domain_of
@@ -87,7 +88,7 @@ class FeedbackTables:
             id=row["id"],
             workspace=row["workspace"],
             kind=row["kind"],
-            secret=self.vault.decrypt(where, row["secret"]) if row["secret"] else None,
+            keys=keys.read(self.vault.decrypt(where, row["secret"])) if row["secret"] else None,
             topic=row["topic"],
             deleted=row["state"] == "deleted",
         )

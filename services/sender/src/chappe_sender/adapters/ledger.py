@@ -4,9 +4,12 @@ import datetime as dt
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from functools import wraps
+from types import CoroutineType
+from typing import Any, ParamSpec, TypeVar
 
 import asyncpg
+import structlog
 
 from chappe.events import Consent, ConsentState, Decision, Event, encode_event
 from chappe.events.streams import EVENTS, EVENTS_BULK
@@ -15,12 +18,15 @@ from chappe.shards import Batch, LostShards, Out, ShardRunner, to_contact, to_jo
 from chappe_sender.adapters import merging
 from chappe_sender.adapters import statements as sql
 from chappe_sender.adapters.coupons import Coupons
+from chappe_sender.adapters.withdrawing import withdraw
 from chappe_sender.application.ports import (
+    Admits,
     Asked,
     Changes,
     Claimed,
     Commitment,
     Ended,
+    Haul,
     Interrupted,
     Known,
     Loaded,
@@ -29,6 +35,8 @@ from chappe_sender.application.ports import (
     Wanted,
 )
 from chappe_sender.domain.addresses import address_key
+from chappe_sender.domain.fairness import Lane, Share, shares
+from chappe_sender.domain.measuring import Measuring, MeasuringRules, Tracking
 from chappe_sender.domain.message import Message, State, decision, report
 from chappe_sender.domain.notices import is_staff
 from chappe_sender.domain.permission import Permission
@@ -36,6 +44,37 @@ from chappe_sender.domain.quiet import stored
 from chappe_sender.domain.template import MessageClass
 
 WRITER = "sender"
+RERUNS_MAX = 5
+LANES_MAX = 16_384
+LOOK_MAX = 256
+"""How many messages of a lane a claim looks at; behind them it does not look."""
+PARK_MAX = 2_000
+"""How many stopped messages of a lane are put aside at once."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+logger = structlog.get_logger(__name__)
+
+
+def _after_deadlocks(
+    work: Callable[P, "CoroutineType[Any, Any, T]"],
+) -> Callable[P, "CoroutineType[Any, Any, T]"]:
+    """Another shard's owner, or the one before us, had the same messages in hand: nothing was
+    written, so do it again.
+    """
+
+    @wraps(work)
+    async def again(*args: P.args, **kwargs: P.kwargs) -> T:
+        for _ in range(RERUNS_MAX - 1):
+            try:
+                return await work(*args, **kwargs)
+            except asyncpg.DeadlockDetectedError:
+                logger.info("Deadlock; doing it again", work=work.__name__)
+        return await work(*args, **kwargs)
+
+    return again
+
 
 _SURELY_NOT_SENT = frozenset((State.SKIPPED, State.CANCELLED, State.FAILED))
 
@@ -79,7 +118,21 @@ class PostgresLedger:
                 await merging.redirect(tx.connection, workspace, gone, into)
             for forgotten in changes.forgotten:
                 await merging.forget(tx.connection, forgotten, self._fingerprint)
+            await self._withdraw(batch, changes, tx)
             await self._commit(batch, changes, tx)
+
+    async def _withdraw(self, batch: Batch, changes: Changes, tx: Any) -> None:
+        """What must not go any more, though it was asked for."""
+        gone = await withdraw(tx.connection, changes, batch.now)
+        await self.coupons.release(tx.connection, [_message(row) for row, _ in gone])
+        for row, reason in gone:
+            message = _message(row)
+            # A message of another shard is told of by the one that heard.
+            shard = message.shard if message.shard in batch.advance else next(iter(batch.advance))
+            changes.told += [
+                (shard, report(message, "email.skipped", batch.now, reason)),
+                (shard, decision(message, "skipped", batch.now, reason)),
+            ]
 
     async def _commit(self, batch: Batch, changes: Changes, tx: Any = None) -> None:
         await batch.commit(
@@ -123,6 +176,7 @@ class PostgresLedger:
 
     # -- hand-over --------------------------------------------------------------------------
 
+    @_after_deadlocks
     async def claim(
         self,
         shards: Mapping[int, int],
@@ -131,15 +185,32 @@ class PostgresLedger:
         now: dt.datetime,
         wall: dt.datetime,
         limit: int,
-        only: Sequence[str] | None = None,
-        closed: Sequence[str] = (),
-    ) -> list[Claimed]:
+        admits: Admits,
+    ) -> Haul:
+        behind = set(lagging)
         async with self.runner.transaction() as tx:
+            lanes, stopping = await _lanes(tx.connection, list(shards))
+            due = shares(
+                [
+                    lane
+                    for lane in lanes
+                    if lane.next_at <= now
+                    and admits(lane.workspace, lane.message_class)
+                    and not (lane.message_class is MessageClass.MARKETING and lane.shard in behind)
+                ],
+                limit,
+            )
+            if not due:
+                return Haul([], 0)
             rows = await tx.connection.fetch(
                 sql.CLAIM, list(shards), list(shards.values()), now,
-                list(lagging), limit, wall,
-                list(only) if only is not None else None, list(closed),
+                [each.lane.shard for each in due], limit, wall,
+                [each.lane.priority for each in due], [each.lane.workspace for each in due],
+                [each.messages for each in due], LOOK_MAX,
             )  # fmt: skip
+            parked = 0
+            if stopping and len(rows) < limit:
+                parked = await _park(tx.connection, due, now)
             told: list[tuple[int, Event | Decision]] = []
             taken = [row for row in rows if row["state"] == State.SENDING]
             codes, without = await self.coupons.reserve(
@@ -168,12 +239,14 @@ class PostgresLedger:
                     outbox=self._outbox(told),
                     transaction=tx,
                 )
-        return [
+        claimed = [
             replace(_claimed(row), coupon=codes.get(row["id"]))
             for row in taken
             if row["id"] not in without
         ]
+        return Haul(claimed, len(rows) + parked)
 
+    @_after_deadlocks
     async def note(
         self, commitments: Sequence[Commitment], endings: Sequence[Ended], now: dt.datetime
     ) -> Noted:
@@ -182,12 +255,38 @@ class PostgresLedger:
             each for each in commitments
             if held.get(each.claimed.message.shard) == each.claimed.epoch
         ]  # fmt: skip
+        if _is_plain(ours, endings):
+            try:
+                return await self._note_at_once(ours, endings, now)
+            except asyncpg.InvalidTextRepresentationError:
+                logger.info("An outcome came after another; noting one by one")
         async with self.runner.transaction() as tx:
             committed: set[MessageId] = set()
             if ours:
                 committed = await _commit_to(tx.connection, ours, now)
             applied = await self._end(tx, endings, now) if endings else []
         return Noted(frozenset(committed), frozenset(each.message.id for each in applied))
+
+    async def _note_at_once(
+        self, commitments: Sequence[Commitment], endings: Sequence[Ended], now: dt.datetime
+    ) -> Noted:
+        """One statement, one answer, one fsync. Where an ending is not awaited any more nothing is
+        done, and ``InvalidTextRepresentationError`` is raised.
+        """
+        names = ("c_ids", "c_shards", "c_epochs", "c_headers", "c_subjects")
+        answer = await self.runner.commit(
+            sql.NOTE,
+            {
+                "now": now,
+                **dict(zip(names, _commitments(commitments), strict=True)),
+                **_endings(endings),
+                **_bounces(endings),
+            },
+            shards={each.message.shard for each in endings},
+            outbox=self._outbox([told for each in endings for told in _tell(each, now)]),
+        )
+        ended = frozenset(each.message.id for each in endings)
+        return Noted(frozenset(answer["committed"] or ()), ended)
 
     async def _end(self, tx: Any, endings: Sequence[Ended], now: dt.datetime) -> list[Ended]:
         missing = [e.message.shard for e in endings if e.message.shard not in self.runner.owned]
@@ -242,6 +341,7 @@ class PostgresLedger:
         claimed = _claimed(row)
         return replace(claimed, coupon=await self.coupons.held(claimed.message))
 
+    @_after_deadlocks
     async def take_over(
         self, claimed: Sequence[Claimed], epochs: Mapping[int, int]
     ) -> set[MessageId]:
@@ -260,13 +360,55 @@ class PostgresLedger:
         return {(row["shard"], row["workspace"], row["journey"]) for row in rows}
 
     async def next_due(self, shards: Sequence[int]) -> dt.datetime | None:
-        return await self._pool.fetchval(sql.NEXT_DUE, list(shards))
+        lanes, _ = await _lanes(self._pool, shards)
+        return min((lane.next_at for lane in lanes), default=None)
 
     async def standing(self, now: dt.datetime) -> tuple[int, int, dt.datetime | None]:
         """How many are on their way, how many are due, and when the next will be: all shards."""
         row = await self._pool.fetchrow(sql.STANDING, now)
         assert row is not None
         return row["sending"], row["due"], row["next"]
+
+
+async def _lanes(connection: Any, shards: Sequence[int]) -> tuple[list[Lane], bool]:
+    """What waits, and whether anything is stopped."""
+    rows = await connection.fetch(sql.LANES, list(shards), LANES_MAX)
+    lanes = [
+        Lane(row["shard"], row["priority"], row["workspace"], row["next_attempt_at"])
+        for row in rows
+    ]
+    return lanes, any(row["stopping"] for row in rows)
+
+
+async def _park(connection: Any, due: Sequence[Share], now: dt.datetime) -> int:
+    """Put aside what is stopped, unless it is resumed at this moment; how many."""
+    if not await connection.fetch(sql.ACTIVE_STOPS):
+        return 0
+    done = await connection.execute(
+        sql.PARK,
+        [each.lane.shard for each in due],
+        [each.lane.priority for each in due],
+        [each.lane.workspace for each in due],
+        now,
+        PARK_MAX,
+    )
+    return int(done.rpartition(" ")[2])
+
+
+def _is_plain(commitments: Sequence[Commitment], endings: Sequence[Ended]) -> bool:
+    """Nothing by a provider, nothing captured, no coupon that goes back, no message twice: one
+    statement says it all.
+    """
+    return (
+        all(each.placed is None for each in commitments)
+        and all(
+            each.content is None
+            and each.ending.state not in _SURELY_NOT_SENT
+            and "provider_message_id" not in each.ending.data
+            for each in endings
+        )
+        and len({each.message.id for each in endings}) == len(endings)
+    )
 
 
 async def _commit_to(
@@ -354,7 +496,19 @@ def _claimed(row: Any) -> Claimed:
         asked_at=row["asked_at"],
         dated_at=row["dated_at"],
         snapshot=row["snapshot"] or b"{}",
+        measuring=_measuring(row),
     )
+
+
+def _measuring(row: Any) -> Measuring:
+    said = row["tracking"]
+    countries, refused = row["tracking_countries"], row["tracking_refused"]
+    rules = (
+        MeasuringRules()
+        if refused is None
+        else MeasuringRules(frozenset(countries), Tracking(refused))
+    )
+    return Measuring(ConsentState(said) if said is not None else None, rules)
 
 
 def permission_of(row: Any) -> Permission:
@@ -362,7 +516,13 @@ def permission_of(row: Any) -> Permission:
     consent = None
     if row["state"] is not None:
         consent = Consent(ConsentState(row["state"]), row["at"], row["source"], row["proof"])
-    return Permission(consent, frozenset(json.loads(row["topics_out"])), row["erased"])
+    tracking = None
+    if row["tracking"] is not None:
+        tracking = Consent(
+            ConsentState(row["tracking"]), row["tracking_at"], row["tracking_source"],
+            row["tracking_proof"],
+        )  # fmt: skip
+    return Permission(consent, frozenset(json.loads(row["topics_out"])), row["erased"], tracking)
 
 
 def _tell(ended: Ended, now: dt.datetime) -> list[tuple[int, Event | Decision]]:
@@ -412,11 +572,15 @@ def _permissions(changes: Changes) -> dict[str, list[Any]]:
     rows = [
         (workspace, contact, p.consent and p.consent.state, p.consent and p.consent.at,
          p.consent and p.consent.source, p.consent and p.consent.proof,
-         json.dumps(sorted(p.topics_out)), p.erased)
+         json.dumps(sorted(p.topics_out)), p.erased, p.tracking and p.tracking.state,
+         p.tracking and p.tracking.at, p.tracking and p.tracking.source,
+         p.tracking and p.tracking.proof)
         for (workspace, contact), p in changes.permissions.items()
     ]  # fmt: skip
     names = ("p_workspaces", "p_contacts", "p_states", "p_ats")
-    return _columns((*names, "p_sources", "p_proofs", "p_topics_out", "p_erased"), rows)
+    names += ("p_sources", "p_proofs", "p_topics_out", "p_erased")
+    tracking = ("p_trackings", "p_tracking_ats", "p_tracking_sources", "p_tracking_proofs")
+    return _columns((*names, *tracking), rows)
 
 
 def _closings(changes: Changes, fingerprint: merging.Fingerprint) -> dict[str, list[Any]]:
@@ -444,10 +608,10 @@ def _commitments(commitments: Sequence[Commitment]) -> tuple[list[Any], ...]:
 def _endings(endings: Sequence[Ended]) -> dict[str, list[Any]]:
     rows = [
         (e.message.id, e.epoch, e.ending.state, e.ending.reason, e.ending.detail,
-         e.ending.next_attempt_at, e.subject)
+         e.ending.next_attempt_at, e.subject, not e.ending.tried)
         for e in endings
     ]  # fmt: skip
-    names = ("ids", "epochs", "states", "reasons", "details", "nexts", "subjects")
+    names = ("ids", "epochs", "states", "reasons", "details", "nexts", "subjects", "untrieds")
     return _columns(names, rows)
 
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from chappe_sender.adapters import liquid_filters as filters
 from chappe_sender.adapters import shop_blocks
+from chappe_sender.adapters.liquid_quick import QuickFor, QuickLiteral, QuickOutput, Template
 from chappe_sender.application.ports import ContentError
 from chappe_sender.domain.liquid_swap import unclosed
 from chappe_sender.domain.template import Problem
@@ -26,6 +27,7 @@ class _Environment(liquid.Environment):
     context_depth_limit = 30
     local_namespace_limit = 200_000
     block_nesting_limit = 30
+    template_class = Template
 
 
 def _bounded_range(_: RangeLiteral, start: Any, stop: Any) -> range:
@@ -50,6 +52,9 @@ def _environment(*, autoescape: bool, undefined: type[Undefined] = Undefined) ->
     environment.filters = {name: filters.guarded(name, function) for name, function in own.items()}
     for tag in _DROPPED_TAGS:
         environment.tags.pop(tag)
+    environment.add_tag(QuickLiteral)
+    environment.add_tag(QuickOutput)
+    environment.add_tag(QuickFor)
     return environment
 
 
@@ -98,12 +103,17 @@ def compile_text(source: str) -> Compiled:
 def clean(value: Any, depth: int = 0) -> Any:
     """``value`` without control characters anywhere, which our marks are made of."""
     if isinstance(value, str):
-        return _CONTROLS.sub("", value)
+        return value if value.isprintable() else _CONTROLS.sub("", value)
     if depth >= DEPTH_MAX:
         return None
     if isinstance(value, dict):
         fields = cast("dict[Any, Any]", value)
-        return {clean(str(key)): clean(item, depth + 1) for key, item in fields.items()}
+        return {
+            key if type(key) is str and key.isprintable() else clean(str(key)): clean(
+                item, depth + 1
+            )
+            for key, item in fields.items()
+        }
     if isinstance(value, list | tuple):
         return [clean(item, depth + 1) for item in cast("list[Any]", value)]
     return value

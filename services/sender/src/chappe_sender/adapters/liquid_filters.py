@@ -158,7 +158,7 @@ def date(value: Any, form: Any = "medium", *, context: RenderContext) -> str:
     if zone is not None and moment.tzinfo is not None:
         moment = moment.astimezone(zone)
     if form in STYLES:
-        return format_date(moment.date(), form, locale=locale)
+        return _day(moment.date(), form, locale)
     return _strftime(moment, str(form), locale)
 
 
@@ -188,6 +188,11 @@ def number(value: Any, *, context: RenderContext) -> str:
     return format_decimal(said, locale=locale)
 
 
+@functools.lru_cache(maxsize=1024)
+def _day(day: dt.date, form: str, locale: Locale) -> str:
+    return format_date(day, form, locale=locale)
+
+
 def _strftime(moment: dt.datetime, form: str, locale: Locale) -> str:
     out: list[str] = []
     letters = iter(form)
@@ -199,7 +204,7 @@ def _strftime(moment: dt.datetime, form: str, locale: Locale) -> str:
         bare = code == "-"
         code = next(letters, "d") if bare else code
         if code in _NAMES:
-            out.append(format_date(moment.date(), _NAMES[code], locale=locale))
+            out.append(_day(moment.date(), _NAMES[code], locale))
         elif code == "e":
             out.append(str(moment.day))
         elif code in _NUMBERS:

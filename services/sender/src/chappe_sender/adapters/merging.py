@@ -22,7 +22,8 @@ LOCK_PERMISSIONS = """
     SELECT workspace, contact FROM unnest($1::text[], $2::text[]) u(workspace, contact)
      ORDER BY workspace, contact
         ON CONFLICT (workspace, contact) DO UPDATE SET erased = was.erased
-    RETURNING workspace, contact, state, at, source, proof, topics_out::text AS topics_out, erased
+    RETURNING workspace, contact, state, at, source, proof, topics_out::text AS topics_out, erased,
+              tracking, tracking_at, tracking_source, tracking_proof
 """
 
 SHORTEN = """UPDATE sender.contact_redirect SET "into" = $3 WHERE workspace = $1 AND "into" = $2"""
@@ -30,6 +31,32 @@ SHORTEN = """UPDATE sender.contact_redirect SET "into" = $3 WHERE workspace = $1
 REDIRECT = """
     INSERT INTO sender.contact_redirect (workspace, contact, "into") VALUES ($1, $2, $3)
         ON CONFLICT (workspace, contact) DO UPDATE SET "into" = excluded."into"
+"""
+
+# An enrollment keeps its id, and so its code. Where both hold one, what stays is the first.
+MOVE_COUPONS = """
+    UPDATE sender.coupon c SET contact = $3
+     WHERE c.workspace = $1 AND c.contact = $2
+       AND NOT EXISTS (SELECT FROM sender.coupon o
+                        WHERE o.workspace = $1 AND o.contact = $3 AND o.pool = c.pool
+                          AND o.enrollment = c.enrollment)
+"""
+
+# A code that may be known to somebody is used for good, by nobody; any other is free again.
+FORGET_COUPONS = """
+    WITH held AS (
+        SELECT c.pool, c.code, EXISTS (
+                   SELECT FROM sender.message m
+                    WHERE m.id = ANY(c.messages)
+                      AND m.state NOT IN ('pending', 'scheduled', 'skipped', 'cancelled', 'failed')
+               ) AS known
+          FROM sender.coupon c WHERE c.workspace = $1 AND c.contact = ANY($2::text[]))
+    UPDATE sender.coupon c
+       SET contact = CASE WHEN held.known THEN 'erased' END,
+           enrollment = CASE WHEN held.known THEN c.code END,
+           reserved_at = CASE WHEN held.known THEN c.reserved_at END,
+           messages = ARRAY[]::text[]
+      FROM held WHERE c.workspace = $1 AND c.pool = held.pool AND c.code = held.code
 """
 
 EVERYBODY = """
@@ -105,6 +132,7 @@ async def redirect(
     """What is still asked for ``gone`` is checked against ``into``."""
     await connection.execute(SHORTEN, workspace, gone, into)
     await connection.execute(REDIRECT, workspace, gone, into)
+    await connection.execute(MOVE_COUPONS, workspace, gone, into)
 
 
 async def forget(connection: Any, forgotten: Forgotten, fingerprint: Fingerprint) -> None:
@@ -123,6 +151,6 @@ async def forget(connection: Any, forgotten: Forgotten, fingerprint: Fingerprint
     await connection.execute(FORGET_CAPTURED, messages)
     await connection.execute(BLANK_FEEDBACK, messages)
     everybody = await connection.fetch(EVERYBODY, workspace, forgotten.contact)
-    await connection.execute(
-        BLANK_LETTERS, [contact_key(workspace, row["contact"]) for row in everybody]
-    )
+    ids = [row["contact"] for row in everybody]
+    await connection.execute(BLANK_LETTERS, [contact_key(workspace, each) for each in ids])
+    await connection.execute(FORGET_COUPONS, workspace, ids)

@@ -11,6 +11,8 @@ import dns.exception
 import dns.rdatatype
 
 from chappe.clock import monotonic
+from chappe_sender.adapters.shaping_table import built_in
+from chappe_sender.domain.shaping import Shaping
 from chappe_sender.domain.suppressing import site_of
 
 KEPT_SECONDS: Final = 6 * 3_600.0
@@ -22,15 +24,6 @@ ALL_SECONDS: Final = 5.0
 
 RESERVED: Final = (".example", ".test", ".invalid", ".localhost", ".local")
 """Nobody's mail (RFC 2606): not asked."""
-
-KNOWN: Final = {
-    "gmail.com": "google.com", "googlemail.com": "google.com", "outlook.com": "outlook.com",
-    "hotmail.com": "outlook.com", "hotmail.fr": "outlook.com", "live.com": "outlook.com",
-    "live.fr": "outlook.com", "msn.com": "outlook.com", "yahoo.com": "yahoodns.net",
-    "yahoo.fr": "yahoodns.net", "aol.com": "yahoodns.net", "icloud.com": "icloud.com",
-    "me.com": "icloud.com", "mac.com": "icloud.com", "orange.fr": "orange.fr",
-    "wanadoo.fr": "orange.fr", "gmx.de": "gmx.net", "gmx.net": "gmx.net", "web.de": "web.de",
-}  # fmt: skip
 
 Exchanger: TypeAlias = Callable[[str], Awaitable[str | None]]
 """The most preferred exchanger of a domain, or None."""
@@ -47,8 +40,9 @@ async def exchanger_of(domain: str) -> str | None:
 class MxSites:
     """Implements ``Sites``."""
 
-    def __init__(self, exchanger: Exchanger = exchanger_of) -> None:
+    def __init__(self, exchanger: Exchanger = exchanger_of, shaping: Shaping | None = None) -> None:
         self._exchanger = exchanger
+        self._shaping = shaping or built_in()
         self._found: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     async def of(self, domains: Iterable[str]) -> dict[str, str]:
@@ -58,7 +52,7 @@ class MxSites:
         new = [
             domain
             for domain in sorted(wanted)
-            if domain not in KNOWN
+            if self._shaping.site_of_domain(domain) is None
             and not _is_reserved(domain)
             and not (domain in self._found and self._found[domain][0] > now)
         ]
@@ -74,7 +68,8 @@ class MxSites:
 
     def _site(self, domain: str) -> str:
         known = self._found.get(domain)
-        return KNOWN.get(domain) or (known[1] if known is not None else domain)
+        named = self._shaping.site_of_domain(domain)
+        return named or (known[1] if known is not None else domain)
 
     async def _ask(self, domain: str, gate: asyncio.Semaphore) -> None:
         async with gate:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chappe.clock import Clock, monotonic
 from chappe.http import Outbound, OutboundError
@@ -16,21 +16,24 @@ from chappe_sender.adapters.providers import (
     ask,
     judge,
 )
+from chappe_sender.adapters.shaping_table import built_in
 from chappe_sender.adapters.smtp import SmtpWayOut, route_of
 from chappe_sender.adapters.smtp.connection import Connection
-from chappe_sender.adapters.smtp.direct import DirectWayOut, Quotas
+from chappe_sender.adapters.smtp.direct import DirectWayOut
 from chappe_sender.adapters.smtp.exchanges import Exchanges, NoMailThere, SignedNames
 from chappe_sender.adapters.smtp.route import Route, RouteError
 from chappe_sender.application.letter import Letter
 from chappe_sender.application.line import Line
 from chappe_sender.application.lines import LineLanes
 from chappe_sender.application.ports import Verdict
+from chappe_sender.application.quota import Leased, Quotas, rate_of
 from chappe_sender.application.routing import ProviderRecord
 from chappe_sender.domain.domain_check import NoAnswer
 from chappe_sender.domain.envelope import Envelope
 from chappe_sender.domain.mime import Mail
 from chappe_sender.domain.outcome import HandOverError, NotSent, Refused, Stage
 from chappe_sender.domain.providers import Kind
+from chappe_sender.domain.shaping import Shaping
 
 SMTP_PORT = 25
 HTTP_OK = 200
@@ -56,7 +59,7 @@ class _DirectLanes:
     """Straight to the exchangers."""
 
     def __init__(
-        self, exchanges: Exchanges, quotas: Quotas, record: ProviderRecord, wall: Clock
+        self, exchanges: Exchanges, quotas: Quotas, record: ProviderRecord, shaping: Shaping
     ) -> None:
         per_day = record.options.get("per_day")
         self._way_out = DirectWayOut(
@@ -64,7 +67,7 @@ class _DirectLanes:
             quotas,
             name=record.id,
             seconds=monotonic,
-            wall=lambda: wall.now().timestamp(),
+            shaping=shaping,
             sources=tuple(record.options.get("source_ips", "").replace(",", " ").split()),
             per_day=int(per_day) if per_day else None,
         )
@@ -89,6 +92,7 @@ class ProviderLanes:
     loopback: bool = False
     names: SignedNames | None = None
     quotas: Quotas | None = None
+    shaping: Shaping = field(default_factory=built_in)
 
     def make(self, record: ProviderRecord) -> LineLanes:
         """Raises ``LookupError`` where nothing speaks to the kind, ``ValueError`` for a bad URL."""
@@ -99,7 +103,9 @@ class ProviderLanes:
         if record.kind not in HTTP_KINDS:
             raise LookupError(f"providers of the kind {record.kind} cannot be used yet")
         account = self._account(record)
-        return ProviderWayOut(record, adapter_of(account), self.outbound, self.wall)
+        return ProviderWayOut(
+            record, adapter_of(account), self.outbound, self.wall, shared=self._shared(record)
+        )
 
     async def carry(
         self, record: ProviderRecord, id_: str, envelope: Envelope, mail: Mail
@@ -117,15 +123,26 @@ class ProviderLanes:
         except HandOverError as error:
             return error
 
+    def _shared(self, record: ProviderRecord) -> Leased | None:
+        """The provider's rate, where it is known."""
+        rate = record.per_second
+        if self.quotas is None or rate is None:
+            return None
+        return rate_of(self.quotas, f"provider/{record.id}", rate, monotonic)
+
     def _direct(self, record: ProviderRecord) -> LineLanes:
         if self.names is None or self.quotas is None:
             raise LookupError("direct delivery needs DNS and a database")
-        return _DirectLanes(self._exchanges(record, self.names), self.quotas, record, self.wall)
+        exchanges = self._exchanges(record, self.names)
+        return _DirectLanes(exchanges, self.quotas, record, self.shaping)
 
     def _exchanges(self, record: ProviderRecord, names: SignedNames) -> Exchanges:
         route = Route("", SMTP_PORT, ehlo_name=record.options.get("ehlo_name", self.ehlo_name))
         six = record.options.get("ipv6") == "on"
-        return Exchanges(names, self._policy, route, monotonic, loopback=self.loopback, ipv6=six)
+        return Exchanges(
+            names, self._policy, route, monotonic, loopback=self.loopback, ipv6=six,
+            shaping=self.shaping,
+        )  # fmt: skip
 
     async def _policy(self, url: str) -> str | None:
         """An MTA-STS policy; no redirects (RFC 8461, 3.3)."""

@@ -30,6 +30,7 @@ MESSAGES = f"""
        AND ($3::text IS NULL OR address_key = $3)
        AND ($4::text IS NULL OR state = $4)
        AND ($5::timestamptz IS NULL OR (asked_at, id) < ($5, $6))
+       AND ($8::text IS NULL OR reason = $8)
      ORDER BY asked_at DESC, id DESC LIMIT $7
 """  # noqa: S608 - our own columns
 
@@ -69,7 +70,15 @@ class PostgresReads:
         at, id_ = query.before or (None, None)
         address = address_key(query.address) if query.address is not None else None
         rows = await self._pool.fetch(
-            MESSAGES, query.workspace, query.contact, address, query.state, at, id_, query.limit
+            MESSAGES,
+            query.workspace,
+            query.contact,
+            address,
+            query.state,
+            at,
+            id_,
+            query.limit,
+            query.reason,
         )
         return [dict(row) for row in rows]
 

@@ -53,19 +53,21 @@ def lines(value: Any, most: Any = LINES_DEFAULT, *, context: RenderContext) -> s
 
 
 def _row(number: int, line: _Line) -> str:
-    title, image = html.escape(line.title), ""
+    title, image, columns = html.escape(line.title), "", 2
     if line.image:
+        columns = 1
         image = (
+            '<td width="76" valign="top" style="padding:10px 12px 10px 0;width:64px">'
             f'<img src="{html.escape(line.image)}" alt="" width="64" '
-            'style="display:block;width:64px;border-radius:8px">'
+            'style="display:block;width:64px;border-radius:8px"></td>\n'
         )
     if line.url:
         url = f"{LINK_START}{FIRST_LINK + number}{LINK_TARGET}{html.escape(line.url)}{LINK_END}"
         title = f'<a href="{url}" style="color:inherit">{title}</a>'
     detail = f'<br><span style="font-size:13px;opacity:.75">{html.escape(line.detail)}</span>'
     return (
-        '<tr>\n<td width="76" valign="top" style="padding:10px 12px 10px 0;width:64px">'
-        f'{image}</td>\n<td valign="top" style="padding:10px 0">{title}'
+        f'<tr>\n{image}<td valign="top" colspan="{columns}" '
+        f'style="padding:10px 0;word-break:break-word">{title}'
         f"{detail if line.detail else ''}</td>\n"
         '<td valign="top" align="right" style="padding:10px 0 10px 12px;white-space:nowrap">'
         f"{html.escape(line.price)}</td>\n</tr>\n"

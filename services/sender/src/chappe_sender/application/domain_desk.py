@@ -11,7 +11,15 @@ import structlog
 from chappe.clock import Clock
 from chappe.ids import NewId, WorkspaceId
 from chappe_sender.application.keyring import DomainShelf, Keyring
-from chappe_sender.domain.domain_check import Finding, Look, Names, Result, Way, to_publish
+from chappe_sender.domain.domain_check import (
+    Finding,
+    Look,
+    Names,
+    Result,
+    ReturnTest,
+    Way,
+    to_publish,
+)
 from chappe_sender.domain.sender_domain import (
     FREEMAIL,
     RETIRED_FOR,
@@ -47,6 +55,7 @@ class DomainDesk:
     bounce_domain: str | None
     wall: Clock
     new_id: NewId
+    returning: ReturnTest | None = None
 
     async def add(self, workspace: WorkspaceId, text: str, *, ed25519: bool) -> SenderDomain:
         """With a key that signs at once. Raises ``DomainRefused``."""
@@ -93,13 +102,14 @@ class DomainDesk:
         now = self.wall.now()
         domain = known[0] if known else SenderDomain(workspace, name, now)
         ways = await self.ways(workspace, name)
-        look = Look(self.names, name, domain.keys, self.bounce_domain)
+        look = Look(self.names, name, domain.keys, self.bounce_domain, self.returning)
         seen = await look.dkim()
         if known:
             domain = await self._activate(domain, seen)
             look = replace(look, keys=domain.keys)
             seen = [(_same(domain, key), finding) for key, finding in seen]
-        routes = [await _route(look, way, seen) for way in ways]
+        returned = await look.returned()
+        routes = [await _route(look, way, seen, returned) for way in ways]
         mismatches = [
             each["detail"] for route in routes for each in route["results"] if each["mismatch"]
         ]
@@ -161,13 +171,16 @@ def _same(domain: SenderDomain, key: DomainKey) -> DomainKey:
     return next(each for each in domain.keys if each.selector == key.selector)
 
 
-async def _route(look: Look, way: Way, seen: Sequence[tuple[DomainKey, Finding]]) -> dict[str, Any]:
+async def _route(
+    look: Look, way: Way, seen: Sequence[tuple[DomainKey, Finding]], returned: Finding | None
+) -> dict[str, Any]:
     if way.kind == "inbox":
         why = "the built-in inbox asks for nothing"
         names = ("SPF", "DKIM", "DMARC", "PTR", "MX")
         findings = [Finding(name, Result.UNKNOWN, why) for name in names]
     else:
         findings = await look.way(way, seen)
+        findings += [returned] if returned is not None else []
     return {
         "route": way.name,
         "kind": way.kind,

@@ -5,7 +5,7 @@ Deliveries wait in a table of their own, so a certificate that is slow to fetch 
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -24,6 +24,7 @@ from chappe_sender.application.feedback_ports import (
     Fact,
     FeedbackChanges,
     FeedbackStore,
+    Heard,
     NotNow,
     Sites,
     Unusable,
@@ -48,7 +49,10 @@ WAITING_MAX = 1_000
 """Deliveries that are kept for an endpoint without a secret."""
 
 _WORTH_KEEPING = frozenset({Kind.BOUNCED, Kind.REJECTED, Kind.DEFERRED, Kind.COMPLAINED})
-_TELLS_OF_A_SITE = frozenset({Kind.BOUNCED, Kind.REJECTED, Kind.DELIVERED})
+_TELLS_OF_A_SITE = frozenset({Kind.BOUNCED, Kind.REJECTED, Kind.DEFERRED, Kind.DELIVERED})
+_JUDGES_US = frozenset({Kind.BOUNCED, Kind.REJECTED, Kind.DEFERRED})
+_TOLD_BEFORE = frozenset({"own", "late", "not_sent"})
+"""Effects of what changes nothing any more: it was judged when it was first told."""
 
 logger = structlog.get_logger(__name__)
 
@@ -74,6 +78,8 @@ class Feedback:
     wall: Clock
     shards: Callable[[], Sequence[int]]
     released: Callable[[], None] = lambda: None
+    judged: Callable[[Heard], Awaitable[None]] | None = None
+    """Hears what receivers said of a message after it was handed over."""
     _awake: asyncio.Event = field(default_factory=asyncio.Event)
     _tidied: dt.datetime | None = None
 
@@ -187,6 +193,10 @@ class Feedback:
             lambda held: decide(found.facts, found.choices, held, sites, now),
         )
         self._count(found, changes)
+        for heard in changes.heard.values():
+            told = heard.message is not None and heard.effect not in _TOLD_BEFORE
+            if self.judged is not None and told and heard.event.kind in _JUDGES_US:
+                await self.judged(heard)
         if any(each.again for each in changes.moved.values()):
             self.released()
 

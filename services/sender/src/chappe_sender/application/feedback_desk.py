@@ -88,6 +88,8 @@ class _Desk:
             effect=effect,
             delivery=fact.delivery.id,
             occurred_at=occurred_at(fact),
+            marketing=row is not None and row.message.is_marketing,
+            site=self.sites.get(domain_of(address), domain_of(address)),
         )
         # A repeat under another key changes the message no more, and counts against nobody.
         if address and effect not in {"late", "not_sent"}:
@@ -126,7 +128,9 @@ class _Desk:
         if found.resolves:
             shard = fact.delivery.shard
             self._resolve(shard, row, str(found.state), BY_EVIDENCE, said=event.kind.value)
-        if found.event is not None and not fact.own:
+        # A reply is the contact's own only from the contact's own address.
+        stranger = foreign and event.kind is Kind.REPLIED
+        if found.event is not None and not fact.own and not stranger:
             self._publish(fact, row, found, foreign=foreign)
         return found.effect
 
@@ -150,7 +154,7 @@ class _Desk:
         )
         self._tell(fact.delivery.shard, published)
         words = {"provider": fact.delivery.kind, "detail": event.reason}
-        what = found.event.removeprefix("email.")
+        what = found.event.rpartition(".")[2]
         line = decision(message, what, self.now, _class(event), **words)
         self._tell(fact.delivery.shard, line)
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from chappe.events import Decision, Event
 from chappe.ids import MessageId, WorkspaceId
 from chappe_sender.domain.bounces import ProviderEvent
+from chappe_sender.domain.feedback.keys import Keys
 from chappe_sender.domain.message import Message, State
 from chappe_sender.domain.suppressing import Health, Rules, Site
 
@@ -37,7 +38,7 @@ class Endpoint:
     id: str
     workspace: WorkspaceId
     kind: str
-    secret: str | None
+    keys: Keys | None
     topic: str | None
     deleted: bool = False
 
@@ -115,6 +116,9 @@ class Heard:
     effect: str
     delivery: str
     occurred_at: dt.datetime
+    marketing: bool = False
+    site: str = ""
+    """The MX site of its address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,9 +24,10 @@ from chappe_sender.application.feedback_ports import (
     Fact,
     Pins,
 )
-from chappe_sender.domain.bounces import BounceClass, Kind, ProviderEvent
+from chappe_sender.domain.bounces import BounceClass, Kind, ProviderEvent, answer
 from chappe_sender.domain.bounces import read as read_mail
 from chappe_sender.domain.feedback import PROVIDERS, Provider, Verdict, ses
+from chappe_sender.domain.feedback.keys import Keys
 
 RETURN_KIND: Final = "return-kind"
 RETURN_MESSAGE: Final = "return-message"
@@ -106,9 +107,9 @@ class Reader:
             return Refused("deleted_endpoint")
         if endpoint.kind == SES:
             return await self._ses(delivery, endpoint, provider)
-        if endpoint.secret is None:
+        if endpoint.keys is None:
             return Unread()
-        verdict = _verdict(provider, delivery, endpoint.secret)
+        verdict = _verdict_of(provider, delivery, endpoint.keys)
         return _facts(delivery, endpoint, provider) if verdict.verified else _not(verdict)
 
     async def _ses(self, delivery: Delivery, endpoint: Endpoint, provider: Provider) -> Reading:
@@ -117,8 +118,8 @@ class Reader:
         """
         if FROM_QUEUE in delivery.headers:
             return _facts(delivery, endpoint, provider)
-        if endpoint.secret is not None and ses.certificate_url(delivery.body) is None:
-            verdict = _verdict(provider, delivery, endpoint.secret)
+        if endpoint.keys is not None and ses.certificate_url(delivery.body) is None:
+            verdict = _verdict_of(provider, delivery, endpoint.keys)
             return _facts(delivery, endpoint, provider) if verdict.verified else _not(verdict)
         url = ses.certificate_url(delivery.body)
         if url is None:
@@ -151,6 +152,8 @@ class Reader:
             return Refused("no token")
         if kind == TO_LEAVE and not any(each.kind in _ROBOTS for each in told):
             told = [ProviderEvent(kind=Kind.UNSUBSCRIBED, dedupe=f"leave:{message}")]
+        if kind == TO_BOUNCES and not told and (said := answer(delivery.body)) is not None:
+            told = [said]
         return [
             Fact(delivery=delivery, workspace=None, event=_clean(each), candidates=(message,))
             for each in told
@@ -186,6 +189,12 @@ class Reader:
 
 
 _ROBOTS = frozenset({Kind.BOUNCED, Kind.DEFERRED, Kind.AUTOREPLY, Kind.DELIVERED})
+
+
+def _verdict_of(provider: Provider, delivery: Delivery, keys: Keys) -> Verdict:
+    """By any secret that was good when it reached the edge; what is said is of the newest."""
+    verdicts = [_verdict(provider, delivery, each) for each in keys.at(delivery.received_wall)]
+    return next((each for each in verdicts if each.verified), verdicts[0])
 
 
 def _verdict(provider: Provider, delivery: Delivery, secret: str) -> Verdict:

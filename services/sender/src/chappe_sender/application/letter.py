@@ -20,6 +20,8 @@ from chappe_sender.domain.template import TemplateVersion
 from chappe_sender.domain.tracking import Links
 
 DEFAULT_TOPIC = "mail"
+LOOK_LETTERS_MAX = 60
+"""Of the brand's name and colour in a link to unsubscribe: they stand in every mail three times."""
 
 _snapshot = msgspec.json.Decoder(Snapshot).decode
 
@@ -59,9 +61,10 @@ class Scribe:
         to = parse_address(claimed.address)
         if to is None:
             return Refusal("no_address", "the address cannot be written to")
-        links = self._links(claimed)
         try:
-            values = _values(claimed, brand)
+            snapshot = _snapshot(claimed.snapshot)
+            links = self._links(claimed, brand, snapshot)
+            values = _values(claimed, brand, snapshot)
             if claimed.message.step == double_opt_in.NAME:
                 values["confirm_url"] = links.confirm(int(claimed.dated_at.timestamp()))
             content = self.render.render(version, claimed.locale, values, links)
@@ -87,7 +90,7 @@ class Scribe:
             )
             back = self._returns_to("b", claimed) or str(mail.sender.address)
             sign = self._signer(mail, brand, signing)
-            envelope = Envelope(back, str(to), mime.build(mail, sign), utf8=to.needs_utf8)
+            envelope = Envelope(back, str(to), mime.build(mail, sign), utf8=mail.needs_utf8)
         except (ContentError, HeaderError, msgspec.MsgspecError) as error:
             return Refusal("render_failed", str(error))
         return Letter(claimed, envelope, mime.message_id(mail), mail.subject, mail)
@@ -108,7 +111,7 @@ class Scribe:
         local = self.tokens.sign_return(kind, claimed.message.id)
         return f"{local}@{self.bounce_domain}" if local is not None else None
 
-    def _links(self, claimed: Claimed) -> Links:
+    def _links(self, claimed: Claimed, brand: Brand, snapshot: Snapshot) -> Links:
         return Links(
             self.tokens,
             self.public_url,
@@ -117,11 +120,13 @@ class Scribe:
             claimed.message.id,
             claimed.address,
             claimed.topic,
+            (brand.name[:LOOK_LETTERS_MAX], brand.colors.get("primary", "")[:LOOK_LETTERS_MAX]),
+            claimed.measuring.mode(snapshot.contact.get("country")),
+            (claimed.message.journey or "", claimed.message.step or ""),
         )
 
 
-def _values(claimed: Claimed, brand: Brand) -> dict[str, Any]:
-    snapshot = _snapshot(claimed.snapshot)
+def _values(claimed: Claimed, brand: Brand, snapshot: Snapshot) -> dict[str, Any]:
     return {
         "contact": snapshot.contact,
         "event": snapshot.event,

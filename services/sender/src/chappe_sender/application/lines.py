@@ -21,7 +21,6 @@ from chappe_sender.application.health import Health
 from chappe_sender.application.letter import Letter
 from chappe_sender.application.line import Core, Line, Ready
 from chappe_sender.application.routing import (
-    Admission,
     ProviderRecord,
     RouteState,
     choose,
@@ -130,20 +129,18 @@ class Lines:
             for record in self._candidates(message)
         )
 
-    def admission(self, *, room: bool) -> Admission | None:
-        """What may be claimed; ``room`` is whether the default way has some."""
-        open_: list[str] = []
-        closed: list[str] = []
-        for key, records in self._plan.items():
-            marketing = key.endswith(MessageClass.MARKETING)
-            able = any(
-                self._usable(record) and self._held[record.id].line.has_room(marketing=marketing)
+    def admission(self) -> dict[str, bool]:
+        """By ``workspace/class``: whether a provider that is meant for it has room."""
+        return {
+            key: any(
+                self._usable(record)
+                and self._held[record.id].line.has_room(
+                    marketing=key.endswith(MessageClass.MARKETING)
+                )
                 for record in records
             )
-            (open_ if able else closed).append(key)
-        if room:
-            return Admission(None, tuple(closed))
-        return Admission(tuple(open_), ()) if open_ else None
+            for key, records in self._plan.items()
+        }
 
     def take_out(self, keep: Callable[[Ready], bool]) -> list[Ready]:
         every = [*self._held.values(), *self._going]

@@ -11,12 +11,16 @@ from chappe.shards import Batch, DeadLetter
 from chappe_sender.domain.brand import Brand
 from chappe_sender.domain.ending import Ending
 from chappe_sender.domain.envelope import Envelope
+from chappe_sender.domain.measuring import Measuring, MeasuringRules
 from chappe_sender.domain.message import Message, State
 from chappe_sender.domain.outcome import HandOverError, Reply, Taken
 from chappe_sender.domain.permission import Permission
 from chappe_sender.domain.template import MessageClass, TemplateVersion
 
 Verdict: TypeAlias = Reply | Taken | HandOverError
+
+Admits: TypeAlias = Callable[[WorkspaceId, MessageClass], bool]
+"""Whether mail of a workspace and class has a way to go now."""
 
 # ---------------------------------------------------------------------- the way out
 
@@ -163,6 +167,17 @@ class Claimed:
     dated_at: dt.datetime
     snapshot: bytes
     coupon: str | None = None
+    measuring: Measuring = field(default_factory=Measuring)
+
+
+@dataclass(frozen=True, slots=True)
+class Haul:
+    """What a claim took. ``moved`` also counts what it skipped or put aside: 0 means that there
+    was nothing to be done.
+    """
+
+    claimed: list[Claimed]
+    moved: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,12 +253,12 @@ class Ledger(Protocol):
         now: dt.datetime,
         wall: dt.datetime,
         limit: int,
-        only: Sequence[str] | None = None,
-        closed: Sequence[str] = (),
-    ) -> list[Claimed]:
+        admits: Admits,
+    ) -> Haul:
         """Take up to ``limit`` messages that are due and permitted; those that are not permitted
         end as skipped, with the reason, in the same transaction. ``shards`` are shard → epoch;
-        ``lagging`` ones give no marketing. ``only`` and ``closed`` are ``workspace/class``.
+        ``lagging`` ones give no marketing. What has no way to go now (``admits``) is not looked
+        at, and each workspace gets its turn.
         """
         ...
 
@@ -268,7 +283,7 @@ class Ledger(Protocol):
     async def holds(self, shards: Sequence[int]) -> set[tuple[int, WorkspaceId, str]]: ...
 
     async def next_due(self, shards: Sequence[int]) -> dt.datetime | None:
-        """When the next message is due that is not held."""
+        """When the next message is due that is not held or put aside."""
         ...
 
 
@@ -298,10 +313,27 @@ class Content(Protocol):
     def plain_style(self) -> bool: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What holds for all mail of a workspace. ``opt_out``: marketing mail also goes to those who
+    have never said anything.
+    """
+
+    opt_out: bool = False
+    measuring: MeasuringRules = field(default_factory=MeasuringRules)
+
+
+class Policies(Protocol):
+    """Where they are kept."""
+
+    async def policy(self, workspace: WorkspaceId) -> Policy: ...
+    async def keep(self, workspace: WorkspaceId, policy: Policy, now: dt.datetime) -> None: ...
+
+
 class LinkMaker(Protocol):
     """The links of ours that stand in one message."""
 
-    def open(self) -> str: ...
+    def open(self) -> str | None: ...
     def click(self, index: int, destination: str) -> str: ...
     def unsubscribe(self) -> str: ...
     def preferences(self) -> str: ...
@@ -347,6 +379,7 @@ class MessageQuery:
     contact: str | None = None
     address: str | None = None
     state: State | None = None
+    reason: str | None = None
     before: tuple[dt.datetime, str] | None = None
     limit: int = 50
 

@@ -80,17 +80,22 @@ class ProviderRecord:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What the next claim may take, as ``workspace/class``. ``only`` None: all but ``closed``."""
+    """What has a way to go now: by ``workspace/class`` where providers are meant for it, else what
+    the default way takes.
+    """
 
-    only: tuple[str, ...] | None
-    closed: tuple[str, ...]
+    planned: Mapping[str, bool]
+    default: frozenset[MessageClass]
 
+    def __bool__(self) -> bool:
+        return bool(self.default) or any(self.planned.values())
 
-ALL = Admission(None, ())
+    def admits(self, workspace: WorkspaceId, message_class: MessageClass) -> bool:
+        return self.planned.get(lane_key(workspace, message_class), message_class in self.default)
 
 
 def lane_key(workspace: WorkspaceId, message_class: MessageClass | None) -> str:
-    """As the claim's statement writes it."""
+    """Of ``Admission`` and ``plan``."""
     return f"{workspace}/{message_class or MessageClass.MARKETING}"
 
 

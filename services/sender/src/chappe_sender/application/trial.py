@@ -77,7 +77,7 @@ async def run_trial(
         plain_style=True,
         marketing=None,
     )
-    envelope = Envelope(str(sender.address), str(to), mime.build(mail), utf8=to.needs_utf8)
+    envelope = Envelope(str(sender.address), str(to), mime.build(mail), utf8=mail.needs_utf8)
     return told(await lane.carry(record, id_, envelope, mail), str(sender.address))
 
 
@@ -92,8 +92,14 @@ def told(verdict: Verdict, sender: str) -> Trial:
             return Trial("refused", detail, f"{_REFUSALS[scope]} From was {sender}.")
         case InDoubt():
             return Trial("in_doubt", str(verdict), "The mail may have been sent: look for it.")
+        case NotSent(stage=Stage.TLS | Stage.AUTH):
+            said = "It was reached, but not with the TLS or the login asked for; nothing was sent."
+            return Trial("unreachable", str(verdict), said)
         case NotSent():
             return Trial("unreachable", str(verdict), "It was not reached; nothing was sent.")
+        case Refused(stage=Stage.AUTH) if not verdict.permanent:
+            said = "It cannot check the user and the password now."
+            return Trial("refused", str(verdict), said)
         case Refused(stage=Stage.AUTH):
             return Trial("refused", str(verdict), "It refuses the user or the password.")
         case Refused() | HandOverError():

@@ -1,5 +1,6 @@
 """Addresses we can write to: a plain local part, a domain that the wire understands."""
 
+import functools
 import re
 from dataclasses import dataclass
 
@@ -42,14 +43,25 @@ def parse_address(text: str) -> Address | None:
         return None
     try:
         local.encode("utf-8")
+    except UnicodeError:
+        return None
+    wire = _on_the_wire(domain)
+    if wire is None:
+        return None
+    address = Address(local, wire)
+    return address if len(str(address).encode()) <= ADDRESS_OCTETS_MAX else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _on_the_wire(domain: str) -> str | None:
+    try:
         wire = domain.lower().encode("idna").decode("ascii").lower()
     except UnicodeError:
         return None
     labels = wire.split(".")
     if not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
         return None
-    address = Address(local, wire)
-    return address if len(str(address).encode()) <= ADDRESS_OCTETS_MAX else None
+    return wire
 
 
 def address_key(text: str) -> str:
@@ -65,6 +77,7 @@ class Mailbox:
     address: Address
 
 
+@functools.lru_cache(maxsize=1024)
 def parse_mailbox(text: str) -> Mailbox | None:
     """``Name <address>``, ``"Name" <address>`` or a bare address."""
     if _CONTROLS.search(text):

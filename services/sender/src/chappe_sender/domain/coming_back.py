@@ -13,7 +13,7 @@ from chappe_sender.domain.message import State
 EVIDENCE: Final = frozenset(
     {
         Kind.ACCEPTED, Kind.DELIVERED, Kind.DEFERRED, Kind.BOUNCED, Kind.REJECTED, Kind.OPENED,
-        Kind.CLICKED, Kind.COMPLAINED, Kind.UNSUBSCRIBED, Kind.AUTOREPLY,
+        Kind.CLICKED, Kind.COMPLAINED, Kind.UNSUBSCRIBED, Kind.AUTOREPLY, Kind.REPLIED,
     }
 )  # fmt: skip
 """Whoever says this has had the message."""
@@ -21,7 +21,7 @@ EVIDENCE: Final = frozenset(
 _ARRIVED: Final = frozenset(
     {
         Kind.DELIVERED, Kind.OPENED, Kind.CLICKED, Kind.COMPLAINED, Kind.UNSUBSCRIBED,
-        Kind.AUTOREPLY,
+        Kind.AUTOREPLY, Kind.REPLIED,
     }
 )  # fmt: skip
 _UNSENT: Final = frozenset({State.PENDING, State.SENDING, State.CANCELLED, State.SKIPPED})
@@ -36,6 +36,7 @@ _EVENTS: Final = {
     Kind.CLICKED: "email.clicked",
     Kind.COMPLAINED: "email.complained",
     Kind.UNSUBSCRIBED: "email.unsubscribed",
+    Kind.REPLIED: "contact.replied",
 }
 """What everybody hears. ``accepted`` they know, the others tell nothing about the message."""
 

@@ -40,6 +40,25 @@ class Names(Protocol):
         ...
 
 
+class Door(Protocol):
+    """Where other people's hosts take mail."""
+
+    async def ask(self, host: str, recipients: Sequence[str]) -> tuple[str, ...]:
+        """What RCPT is answered with for each; nothing is sent. Raises ``NoAnswer``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReturnTest:
+    """How to see whether returned mail reaches us: an address that we signed, and one that nobody
+    did.
+    """
+
+    door: Door
+    signed: str
+    forged: str
+
+
 class Result(StrEnum):
     """``unknown`` is no reason for anything."""
 
@@ -116,6 +135,34 @@ class Look:
     domain: str
     keys: Sequence[DomainKey]
     bounce_domain: str | None = None
+    returning: ReturnTest | None = None
+
+    async def returned(self) -> Finding | None:
+        """Whether the bounce domain's host leads to our intake, which alone tells an address that
+        we signed from another; None where nobody takes its mail.
+        """
+        test, domain = self.returning, self.bounce_domain
+        if test is None or domain is None:
+            return None
+        try:
+            exchangers = await self.names.ask(domain, "MX")
+            ranked = [each.split() for each in exchangers if each.split()[-1] != "."]
+            if not ranked:
+                return None
+            host = min(ranked, key=lambda each: int(each[0]))[-1].rstrip(".")
+            signed, forged = await test.door.ask(host, (test.signed, test.forged))
+        except NoAnswer as error:
+            return Finding("RETURN", Result.UNKNOWN, f"{error}; is port 25 open from here?")
+        except ValueError:
+            return Finding("RETURN", Result.UNKNOWN, f"{domain}: its MX cannot be read")
+        if signed.startswith("5"):
+            return Finding("RETURN", Result.FAIL, f"{host} refuses a return address: {signed}")
+        if not signed.startswith("2"):
+            return Finding("RETURN", Result.UNKNOWN, f"{host} says {signed}")
+        if forged.startswith("5"):
+            return Finding("RETURN", Result.PASS, f"{host} takes what we signed, and nothing else")
+        said = f"{host} takes any address: whether it hands them to us cannot be seen from here"
+        return Finding("RETURN", Result.UNKNOWN, said)
 
     async def dkim(self) -> list[tuple[DomainKey, Finding]]:
         """One finding for each key that signs or waits."""

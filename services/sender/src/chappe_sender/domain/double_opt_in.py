@@ -17,16 +17,27 @@ DEADLINE = dt.timedelta(days=1)
 
 _HEAD = "---\nsubject: {subject}\nclass: transactional\n---\n"
 _BODY = """<!doctype html><html lang="{lang}"><head>
-<meta name="viewport" content="width=device-width, initial-scale=1"></head>
-<body style="margin:0;background:#f4f5f7">
-<div style="max-width:520px;margin:0 auto;padding:32px 24px;font:16px/1.5 Arial,sans-serif;\
-color:#1c2430;background:#ffffff">
-<p style="font-weight:bold">{{{{ brand.name }}}}</p>
-<p>{text}</p>
-<p><a href="{{{{ confirm_url }}}}" style="display:inline-block;padding:12px 24px;\
-background:#1c2430;color:#ffffff;border-radius:8px;text-decoration:none">{button}</a></p>
-<p style="font-size:14px;color:#56606c">{otherwise}</p>
-<p style="font-size:13px;color:#56606c">{{{{ brand.name }}}} · {{{{ brand.address }}}}</p>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark"><title></title><style>
+@media (prefers-color-scheme: dark) {{
+.ground {{ background: #14181a !important }}
+.sheet {{ background: #20272a !important; color: #eceff0 !important }}
+.soft {{ color: #b3bcb8 !important }}
+}}</style></head>
+<body class="ground" style="margin:0;padding:24px 12px;background:#f4f5f7">
+<div class="sheet" style="max-width:520px;margin:0 auto;padding:32px 24px;\
+font:16px/1.5 Arial,sans-serif;color:#1c2430;background:#ffffff;border-radius:12px">
+<p style="margin:0 0 16px;font-weight:bold">{{{{ brand.name }}}}</p>
+<h1 style="margin:0 0 12px;font-size:24px;line-height:30px">{title}</h1>
+<p style="margin:0 0 20px">{text}</p>
+<p style="margin:0 0 20px"><a href="{{{{ confirm_url }}}}" style="display:inline-block;\
+padding:14px 28px;background:{{{{ brand.colors.primary | default: '#1f5f4a' }}}};\
+color:{{{{ brand.colors.on_primary | default: '#ffffff' }}}};border-radius:8px;\
+font-weight:bold;text-decoration:none">{button}</a></p>
+<p class="soft" style="margin:0 0 20px;font-size:14px;color:#56606c">{otherwise}</p>
+<p class="soft" style="margin:0;font-size:14px;color:#56606c">\
+{{% unless brand.address contains brand.name %}}{{{{ brand.name }}}} · {{% endunless %}}\
+{{{{ brand.address }}}}</p>
 </div></body></html>
 """
 
@@ -34,7 +45,9 @@ FILES = {
     f"{NAME}.html": _HEAD.format(subject="Please confirm your subscription")
     + _BODY.format(
         lang="en",
-        text="Somebody asked us to send mail to this address. Was it you?",
+        title="Was it you?",
+        text="Somebody asked us to send news and offers to this address. "
+        "If it was you, one button confirms it.",
         button="Yes, subscribe me",
         otherwise="If it was not you, do nothing: you will hear no more. "
         "The link works for seven days.",
@@ -42,7 +55,9 @@ FILES = {
     f"{NAME}.fr.html": _HEAD.format(subject="Confirmez votre inscription")
     + _BODY.format(
         lang="fr",
-        text="Quelqu'un a demandé que nous écrivions à cette adresse. Était-ce vous ?",
+        title="Était-ce vous ?",
+        text="Quelqu'un a demandé que nous envoyions nos nouvelles et nos offres à cette adresse. "
+        "Si c'était vous, un bouton le confirme.",
         button="Oui, je m'inscris",
         otherwise="Si ce n'était pas vous, ne faites rien : vous ne recevrez plus rien. "
         "Le lien fonctionne pendant sept jours.",

@@ -47,7 +47,8 @@ class Refusal:
 class Ending:
     """The new state, the event to publish (None: nothing to tell yet), the word for the journal.
 
-    ``suppress`` says that the address is dead.
+    ``suppress`` says that the address is dead; ``tried`` False that this was no attempt: it was
+    put off, and does not count against the message.
     """
 
     state: State
@@ -57,6 +58,7 @@ class Ending:
     detail: str | None = None
     next_attempt_at: dt.datetime | None = None
     suppress: bool = False
+    tried: bool = True
     data: dict[str, Any] = field(default_factory=dict)
 
 
@@ -104,7 +106,7 @@ def _declined(
             told = declined.retry_after
             wait = dt.timedelta(seconds=told) if told is not None else RATE_WAIT
             later = now + wait * _jitter(message, attempts)
-            return Ending(State.SCHEDULED, "postponed", None, "throttled", said, later)
+            return Ending(State.SCHEDULED, "postponed", None, "throttled", said, later, tried=False)
         case Scope.MESSAGE:
             return Ending(State.FAILED, "failed", "email.failed", "refused", said)
         case Scope.RECIPIENT:

@@ -1,6 +1,7 @@
 """Header lines that cannot be anything else: no value may hold a line break or a NUL."""
 
 import base64
+import functools
 import re
 from collections.abc import Iterator
 
@@ -21,7 +22,7 @@ class HeaderError(ValueError):
 
 def header(name: str, value: str) -> bytes:
     """One header as it goes on the wire, folded at blanks. Raises ``HeaderError``."""
-    if not _NAME.fullmatch(name) or _CONTROLS.search(value):
+    if not _NAME.fullmatch(name) or (not value.isprintable() and _CONTROLS.search(value)):
         raise HeaderError(f"{name}: control character in the value")
     return f"{name}: {_fold(value, len(name) + 2)}\r\n".encode()
 
@@ -67,6 +68,7 @@ def _chunks(text: str) -> Iterator[bytes]:
         yield chunk
 
 
+@functools.lru_cache(maxsize=1024)
 def encode_mailbox(mailbox: Mailbox) -> str:
     """``Name <address>`` with the name as atoms, a quoted string or encoded words."""
     name = one_line(mailbox.name, 200)

@@ -6,6 +6,7 @@ not possible, as quoted-printable like the text. RFC 5322, 2045, 2047, 2369, 291
 
 import binascii
 import datetime as dt
+import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,6 +54,12 @@ class Mail:
     plain_style: bool
     marketing: Marketing | None
 
+    @property
+    def needs_utf8(self) -> bool:
+        """Whether a header holds an international address (RFC 6531): SMTPUTF8 all the way."""
+        replies = self.reply_to is not None and self.reply_to.address.needs_utf8
+        return self.to.needs_utf8 or self.sender.address.needs_utf8 or replies
+
 
 def build(mail: Mail, sign: Signer | None = None) -> bytes:
     """The message, ending in CRLF, lines at most 998 octets. Raises ``HeaderError``.
@@ -80,7 +87,7 @@ def _headers(mail: Mail, boundary: str) -> list[tuple[str, str]]:
         ("From", encode_mailbox(mail.sender)),
         ("To", str(mail.to)),
         ("Subject", subject),
-        ("Date", format_datetime(mail.date)),
+        ("Date", _date(mail.date)),
         ("Message-ID", message_id(mail)),
     ]
     if mail.reply_to is not None:
@@ -120,6 +127,13 @@ def _ways_to_leave(marketing: Marketing) -> str:
     return f"{link}, <mailto:{marketing.unsubscribe_address}?subject=unsubscribe>"
 
 
+@functools.lru_cache(maxsize=64)
+def _date(moment: dt.datetime) -> str:
+    """A claim's messages share it."""
+    return format_datetime(moment)
+
+
+@functools.lru_cache(maxsize=1024)
 def _tidy(text: str) -> str:
     return _UNTIDY.sub("-", text)[:64].strip("-") or "none"
 

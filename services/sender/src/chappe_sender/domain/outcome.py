@@ -58,6 +58,11 @@ class Reply:
     def permanent(self) -> bool:
         return self.code // 100 == 5  # noqa: PLR2004 - the first digit speaks
 
+    @property
+    def whole(self) -> str:
+        """With the enhanced code, as rules read it."""
+        return " ".join(filter(None, (str(self.code), self.enhanced, self.text)))
+
     @override
     def __str__(self) -> str:
         return f"{self.code} {self.text}"

@@ -12,11 +12,12 @@ TOPICS_MAX = 200
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """One contact's. ``consent`` None: never said anything, so no marketing."""
+    """One contact's. ``consent`` None: never said anything. ``tracking``: of being measured."""
 
     consent: Consent | None = None
     topics_out: frozenset[str] = frozenset()
     erased: bool = False
+    tracking: Consent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def together(into: Permission, gone: Permission) -> Permission:
         _careful(into.consent, gone.consent),
         frozenset(sorted(into.topics_out | gone.topics_out)[:TOPICS_MAX]),
         into.erased or gone.erased,
+        _careful(into.tracking, gone.tracking),
     )
 
 
@@ -121,7 +123,9 @@ def _lowered(held: Consent | None, event: Event) -> Consent:
 
 
 def _claimed(held: Permission, event: Event) -> Heard:
-    permission = replace(held, topics_out=_topics(held.topics_out, event))
+    permission = replace(
+        held, topics_out=_topics(held.topics_out, event), tracking=_measured(held.tracking, event)
+    )
     claim = claim_of(event)
     if claim is None:
         return Heard(permission)
@@ -129,6 +133,11 @@ def _claimed(held: Permission, event: Event) -> Heard:
     raised = consent is not held.consent and consent.state is ConsentState.SUBSCRIBED
     lifts = tuple(Lift(address, claim.at) for address in _addresses(event)) if raised else ()
     return Heard(replace(permission, consent=consent, erased=held.erased and not raised), lifts)
+
+
+def _measured(held: Consent | None, event: Event) -> Consent | None:
+    claim = claim_of(event, "tracking")
+    return settle(held, claim) if claim is not None else held
 
 
 def _topics(out: frozenset[str], event: Event) -> frozenset[str]:

@@ -38,4 +38,4 @@ def at_hand_over(kept: bytes, now: dt.datetime) -> Ending | None:
         return None
     if said.skip:
         return Ending(State.SKIPPED, "skipped", "email.skipped", REASON)
-    return Ending(State.SCHEDULED, "postponed", None, REASON, next_attempt_at=until)
+    return Ending(State.SCHEDULED, "postponed", None, REASON, next_attempt_at=until, tried=False)

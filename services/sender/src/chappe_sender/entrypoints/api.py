@@ -78,7 +78,10 @@ Style = Annotated[str, Field(max_length=100, pattern=r"^[\w#(),.%' -]*$")]
 
 
 class BrandKit(BaseModel):
-    """``from`` and ``reply_to`` are ``Name <address>``."""
+    """``from`` and ``reply_to`` are ``Name <address>``. ``colors.primary`` (``#rrggbb``) and
+    ``logo_url`` also dress the pages to unsubscribe and to choose. ``topics``: what people read
+    instead of a topic's name, by language, like ``{"offers": {"en": "News", "fr": "Nouvelles"}}``.
+    """
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
@@ -95,6 +98,7 @@ class BrandKit(BaseModel):
     hosts: list[Annotated[str, Field(max_length=253, pattern=HOST)]] = Field(
         default_factory=list, max_length=50
     )
+    topics: dict[str, dict[str, Short]] = Field(default_factory=dict, max_length=200)
 
 
 class Suppression(BaseModel):
@@ -227,16 +231,18 @@ def _messages(routes: APIRouter, api: Api, workspace_of: Any) -> None:
         workspace: Annotated[WorkspaceId, Depends(workspace_of)],
         contact: Annotated[str | None, Query(max_length=320)] = None,
         state: State | None = None,
+        reason: Annotated[str | None, Query(max_length=100)] = None,
         limit: Limit = LIMIT_DEFAULT,
         cursor: str | None = None,
     ) -> Page[dict[str, Any]]:
-        """Newest first; ``contact`` is an id or ``email:…``."""
+        """Newest first; ``contact`` is an id or ``email:…``. Captured: ``reason=captured``."""
         position = position_of(cursor, 2)
         rows = await api.reads.messages(
             MessageQuery(
                 workspace=workspace,
                 **_ref(contact),
                 state=state,
+                reason=reason,
                 before=_before(position),
                 limit=limit + 1,
             )

@@ -27,7 +27,9 @@ MESSAGES = f"""
 """  # noqa: S608 - our own words
 
 PERMISSION = """
-    SELECT state, at, source, proof, topics_out::text AS topics_out FROM sender.permission
+    SELECT state, at, source, proof, topics_out::text AS topics_out,
+           tracking, tracking_at, tracking_source, tracking_proof
+      FROM sender.permission
      WHERE workspace = $1 AND contact = $2
 """
 

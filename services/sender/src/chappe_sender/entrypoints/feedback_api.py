@@ -220,7 +220,7 @@ def _endpoints(routes: APIRouter, api: FeedbackApi, workspace_of: Any) -> None:
     async def set_secret(
         name: str, body: SecretGiven, workspace: Annotated[WorkspaceId, Depends(workspace_of)]
     ) -> dict[str, Any]:
-        """What came before it was known is looked at now."""
+        """What waited for it is looked at now; the secret before it stays good for a day."""
         found = await _found(api, workspace, name)
         await api.records.set_secret(found["id"], body.secret, api.wall.now())
         api.wake()

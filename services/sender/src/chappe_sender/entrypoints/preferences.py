@@ -19,9 +19,12 @@ from chappe.broker import BrokerUnavailable
 from chappe.clock import Clock
 from chappe.events import ConsentState, Event, Identifier
 from chappe.ids import ContactId, EventId, NewId, WorkspaceId, derived
+from chappe.page import HEADERS, Look, button, form, language, paragraph
+from chappe.page import page as whole_page
 from chappe.tokens import Tokens
 from chappe_sender.application.ports import Reads, TemplateShelf
 from chappe_sender.domain import double_opt_in
+from chappe_sender.domain.brand import Brand
 from chappe_sender.domain.permission import Permission, hear
 
 BODY_OCTETS_MAX = 16_384
@@ -30,64 +33,68 @@ AGENT_LETTERS_MAX = 500
 Publish: TypeAlias = Callable[[Event], Awaitable[None]]
 """Durable on return. Raises ``BrokerUnavailable``."""
 
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-    "X-Robots-Tag": "noindex",
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; "
-        "base-uri 'none'; frame-ancestors 'none'"
-    ),
-}
+TEST = "test"
+"""What stands for a token in the links of a test mail."""
 
 _WORDS = {
     "en": {
         "title": "Your e-mail preferences",
         "ask_title": "Confirm your subscription",
-        "ask": "Shall we send mail to $address?",
+        "ask": "Shall we send news and offers to $address?",
+        "ask_more": "You can change your mind in every mail.",
         "confirm": "Yes, subscribe me",
-        "thanks": "Thank you: you are subscribed.",
+        "thanks_title": "Thank you",
+        "thanks": "$address is subscribed.",
         "for": "For $address.",
-        "topics": "Receive mail about:",
+        "topics": "Write to me about",
         "save": "Save",
+        "measure": "You may see whether I open your mails, to write to me better",
         "all": "Unsubscribe from everything",
+        "still": "Mail about your orders and your account still reaches you.",
         "again": "Subscribe again",
-        "out": "You are unsubscribed: you receive no marketing mail from us.",
+        "begin": "Subscribe",
+        "out": "You are unsubscribed: we send you no news and no offers.",
+        "not_in": "You are not subscribed: we send you no news and no offers.",
         "saved": "Saved.",
-        "unknown": "This link is not valid. Use the one in your latest mail.",
+        "unknown_title": "This link does not work",
+        "unknown": "It is incomplete or no longer valid. Please open the one in your latest mail.",
+        "expired_title": "This link has expired",
+        "expired": "It worked for seven days. To subscribe, please sign up once more.",
+        "test_title": "This was a test mail",
+        "test": "In the mail itself this link leads to the reader's preferences.",
+        "busy_title": "Please try again",
         "busy": "We could not save this just now. Please try again in a minute.",
     },
     "fr": {
         "title": "Vos préférences e-mail",
         "ask_title": "Confirmez votre inscription",
-        "ask": "Pouvons-nous écrire à $address ?",
+        "ask": "Pouvons-nous envoyer nos nouvelles et nos offres à $address ?",
+        "ask_more": "Vous pourrez changer d'avis dans chaque e-mail.",
         "confirm": "Oui, je m'inscris",
-        "thanks": "Merci : votre inscription est confirmée.",
+        "thanks_title": "Merci",
+        "thanks": "L'inscription de $address est confirmée.",
         "for": "Pour $address.",
-        "topics": "Recevoir des e-mails sur :",
+        "topics": "Écrivez-moi à propos de",
         "save": "Enregistrer",
+        "measure": "Vous pouvez savoir si j'ouvre vos e-mails, pour mieux m'écrire",
         "all": "Me désabonner de tout",
+        "still": "Les e-mails sur vos commandes et votre compte vous parviendront toujours.",
         "again": "M'abonner de nouveau",
-        "out": "Vous êtes désabonné : vous ne recevez plus d'e-mails marketing de notre part.",
+        "begin": "M'abonner",
+        "out": "Vous êtes désabonné : nous ne vous envoyons ni nouvelles ni offres.",
+        "not_in": "Vous n'êtes pas abonné : nous ne vous envoyons ni nouvelles ni offres.",
         "saved": "C'est enregistré.",
-        "unknown": "Ce lien n'est pas valable. Utilisez celui de votre dernier e-mail.",
+        "unknown_title": "Ce lien ne fonctionne pas",
+        "unknown": "Il est incomplet ou n'est plus valable. Ouvrez celui de votre dernier e-mail.",
+        "expired_title": "Ce lien a expiré",
+        "expired": "Il a fonctionné pendant sept jours. Pour vous abonner, réinscrivez-vous.",
+        "test_title": "C'était un e-mail de test",
+        "test": "Dans le vrai e-mail, ce lien mène aux préférences du destinataire.",
+        "busy_title": "Veuillez réessayer",
         "busy": "Impossible d'enregistrer pour l'instant. Réessayez dans une minute.",
     },
 }
-
-_PAGE = Template(
-    """<!doctype html><html lang="$lang"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><title>$title</title><style>
-body{font:16px/1.5 system-ui,sans-serif;color:#1c2430;background:#f4f5f7;margin:0}
-main{max-width:32rem;margin:8vh auto;padding:2rem;background:#fff;border-radius:12px}
-h1{font-size:1.4rem;margin-top:0}label{display:block;padding:.4rem 0}
-button{font:inherit;padding:.6rem 1.1rem;border-radius:8px;border:1px solid;
-margin:.6rem .6rem 0 0;cursor:pointer;background:#fff;color:#1c2430}
-button.main{background:#1c2430;color:#fff}
-.note{background:#e8f3ec;padding:.6rem 1rem;border-radius:8px}
-</style></head><body><main><h1>$title</h1>$body</main></body></html>"""
-)
+_EXPIRED = "expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,53 +126,77 @@ def router(page: Preferences) -> APIRouter:
         """Reading changes nothing: scanners follow every link."""
         words = _words(request)
         person = _person(page.tokens, token)
-        if person is None and (asked := _asked(page, token)) is not None:
-            return _answer(words, _question(words, asked), title="ask_title")
         if person is None:
-            return _answer(words, _paragraph(words["unknown"]), 404)
+            asked = _asked(page, token)
+            if not isinstance(asked, _Person):
+                return _nobody(words, asked)
+            look = await _look(page, asked.workspace)
+            return _answer(words, _question(words, asked), title="ask_title", look=look)
         permission = await page.reads.permission(person.workspace, person.contact)
+        brand = await page.shelf.brand(person.workspace)
         topics = await page.shelf.topics(person.workspace)
-        return _answer(words, _form(words, person, permission, topics))
+        body = _form(words, person, permission, topics, brand)
+        return _answer(words, body, look=brand.look)
 
     @routes.post("/p/{token}", response_class=HTMLResponse, include_in_schema=False)
     async def save(token: str, request: Request) -> HTMLResponse:
         """Publish what changed; the page shows what will be."""
         words = _words(request)
         person = _person(page.tokens, token)
-        if person is None and (who := _asked(page, token)) is not None:
-            return await _confirm(page, words, request, who)
         if person is None:
-            return _answer(words, _paragraph(words["unknown"]), 404)
+            who = _asked(page, token)
+            if not isinstance(who, _Person):
+                return _nobody(words, who)
+            return await _confirm(page, words, request, who)
         asked = parse_qs(await _body(request), max_num_fields=300)
         permission = await page.reads.permission(person.workspace, person.contact)
+        brand = await page.shelf.brand(person.workspace)
         topics = await page.shelf.topics(person.workspace)
         event, after = _change(page, person, permission, topics, asked)
         try:
             await page.publish(event)
         except BrokerUnavailable:
-            return _answer(words, _paragraph(words["busy"]), 503)
-        note = f'<p class="note" role="status">{html.escape(words["saved"])}</p>'
-        return _answer(words, note + _form(words, person, after, topics))
+            return _busy(words, brand.look)
+        body = paragraph(words["saved"], "note") + _form(words, person, after, topics, brand)
+        return _answer(words, body, look=brand.look)
 
     _ = (show, save)
     return routes
 
 
-def _asked(page: Preferences, token: str) -> _Person | None:
-    """Who a double opt-in asked, for seven days."""
+def _asked(page: Preferences, token: str) -> _Person | str:
+    """Who a double opt-in asked, for seven days; else what to say."""
     match page.tokens.open("confirm", token):
         case [str(workspace), str(contact), str(address), str(message), int(issued)]:
             until = dt.datetime.fromtimestamp(issued, dt.UTC) + double_opt_in.VALID
             if page.wall.now() > until:
-                return None
+                return _EXPIRED
             return _Person(WorkspaceId(workspace), ContactId(contact), address, message)
         case _:
-            return None
+            return "test" if token == TEST else "unknown"
+
+
+def _nobody(words: dict[str, str], what: str) -> HTMLResponse:
+    return _answer(words, paragraph(words[what]), 404, title=f"{what}_title")
+
+
+def _busy(words: dict[str, str], look: Look) -> HTMLResponse:
+    answer = _answer(words, paragraph(words["busy"]), 503, title="busy_title", look=look)
+    answer.headers["Retry-After"] = "60"
+    return answer
+
+
+async def _look(page: Preferences, workspace: WorkspaceId) -> Look:
+    return (await page.shelf.brand(workspace)).look
 
 
 def _question(words: dict[str, str], person: _Person) -> str:
     text = Template(words["ask"]).substitute(address=person.address)
-    return _paragraph(text) + _post(_button("confirm", words["confirm"], main=True))
+    return (
+        paragraph(text)
+        + paragraph(words["ask_more"], "soft")
+        + form(button(words["confirm"], do="confirm"))
+    )
 
 
 async def _confirm(
@@ -196,12 +227,13 @@ async def _confirm(
             },
         },
     )
+    look = await _look(page, person.workspace)
     try:
         await page.publish(event)
     except BrokerUnavailable:
-        return _answer(words, _paragraph(words["busy"]), 503)
-    note = f'<p class="note" role="status">{html.escape(words["thanks"])}</p>'
-    return _answer(words, note, title="ask_title")
+        return _busy(words, look)
+    said = Template(words["thanks"]).substitute(address=person.address)
+    return _answer(words, paragraph(said, "note"), title="thanks_title", look=look)
 
 
 async def _body(request: Request) -> str:
@@ -250,7 +282,7 @@ def _change(
                 ).value
                 for topic in topics
             }
-            traits = {"consent": {"topics": states}}
+            traits = {"consent": {"topics": states, **_measured(held, asked)}}
     event = Event(
         id=EventId(page.new_id("ev_")),
         name=name,
@@ -266,46 +298,65 @@ def _change(
     return event, hear(held, event).permission
 
 
-def _form(words: dict[str, str], person: _Person, held: Permission, topics: list[str]) -> str:
-    whom = Template(words["for"]).substitute(address=person.address)
-    parts = [_paragraph(whom)]
-    if held.consent is not None and held.consent.state is ConsentState.UNSUBSCRIBED:
-        parts.append(_paragraph(words["out"]))
-        return "".join(parts) + _post(_button("subscribe", words["again"], main=True))
-    boxes = "".join(
-        f'<label><input type="checkbox" name="topic" value="{html.escape(topic)}"'
-        f"{'' if topic in held.topics_out else ' checked'}> {html.escape(topic)}</label>"
-        for topic in topics
+def _measured(held: Permission, asked: dict[str, list[str]]) -> dict[str, str]:
+    """What the box says, where it is new: whoever saves the page with an empty one says no."""
+    state = ConsentState.SUBSCRIBED if "measure" in asked else ConsentState.UNSUBSCRIBED
+    if held.tracking is not None and held.tracking.state is state:
+        return {}
+    return {"tracking": state.value}
+
+
+def _form(
+    words: dict[str, str], person: _Person, held: Permission, topics: list[str], brand: Brand
+) -> str:
+    """What is received now, with a box each; or that nothing is, and the way back."""
+    whom = paragraph(Template(words["for"]).substitute(address=person.address), "soft")
+    state = held.consent.state if held.consent is not None else None
+    if state is not ConsentState.SUBSCRIBED:
+        left = state is ConsentState.UNSUBSCRIBED
+        said, label = ("out", "again") if left else ("not_in", "begin")
+        return whom + paragraph(words[said]) + form(button(words[label], do="subscribe"))
+    boxes = "".join(_box(topic, held, brand.topic_title(topic, words["lang"])) for topic in topics)
+    leave = form(
+        button(words["all"], do="unsubscribe", main=False) + paragraph(words["still"], "soft after")
     )
+    chosen = _measure_box(held, words)
     if boxes:
-        parts.append(
-            _post(_paragraph(words["topics"]) + boxes + _button("save", words["save"], main=True))
-        )
-    parts.append(_post(_button("unsubscribe", words["all"], main=False)))
-    return "".join(parts)
+        legend = html.escape(words["topics"])
+        chosen = f"<fieldset><legend>{legend}</legend>\n{boxes}</fieldset>\n{chosen}"
+    return whom + form(chosen + button(words["save"], do="save")) + leave
 
 
-def _post(body: str) -> str:
-    return f'<form method="post">{body}</form>'
+def _box(topic: str, held: Permission, title: str) -> str:
+    checked = "" if topic in held.topics_out else " checked"
+    return (
+        f'<label><input type="checkbox" name="topic" value="{html.escape(topic)}"{checked}>'
+        f"<span>{html.escape(title)}</span></label>\n"
+    )
 
 
-def _button(do: str, label: str, *, main: bool) -> str:
-    kind = ' class="main"' if main else ""
-    return f'<button name="do" value="{do}"{kind}>{html.escape(label)}</button>'
-
-
-def _paragraph(text: str) -> str:
-    return f"<p>{html.escape(text)}</p>"
+def _measure_box(held: Permission, words: dict[str, str]) -> str:
+    agreed = held.tracking is not None and held.tracking.state is ConsentState.SUBSCRIBED
+    checked = " checked" if agreed else ""
+    return (
+        f'<label><input type="checkbox" name="measure"{checked}>'
+        f"<span>{html.escape(words['measure'])}</span></label>\n"
+    )
 
 
 def _words(request: Request) -> dict[str, str]:
-    asked = request.headers.get("accept-language", "").lower()
-    lang = "fr" if asked.startswith("fr") else "en"
+    lang = language(request.headers.get("accept-language", ""), _WORDS)
     return {"lang": lang, **_WORDS[lang]}
 
 
 def _answer(
-    words: dict[str, str], body: str, status: int = 200, *, title: str = "title"
+    words: dict[str, str],
+    body: str,
+    status: int = 200,
+    *,
+    title: str = "title",
+    look: Look | None = None,
 ) -> HTMLResponse:
-    page = _PAGE.substitute(lang=words["lang"], title=html.escape(words[title]), body=body)
-    return HTMLResponse(page, status, headers=_HEADERS)
+    return HTMLResponse(
+        whole_page(words["lang"], words[title], body, look), status, headers=HEADERS
+    )

@@ -144,7 +144,7 @@ def router(api: PreviewApi) -> APIRouter:
 async def _carried(api: PreviewApi, workspace: WorkspaceId, made: Preview) -> Sent:
     mail = made.mail
     sender = str(mail.sender.address)
-    envelope = Envelope(sender, str(mail.to), made.raw, utf8=mail.to.needs_utf8)
+    envelope = Envelope(sender, str(mail.to), made.raw, utf8=mail.needs_utf8)
     try:
         verdict = await api.route(workspace, mail.message, envelope, mail)
     except LookupError as error:

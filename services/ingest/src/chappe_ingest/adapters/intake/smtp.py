@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -14,10 +14,14 @@ from chappe_ingest.application.returned import Returned
 
 CONNECTIONS_MAX: Final = 50
 MAIL_BYTES_MAX: Final = 2 * 1024 * 1024
+LINE_OCTETS_MAX: Final = 100_000
+"""Of content. RFC 5321 stops at 1,000; what is refused here is lost: nobody bounces a bounce."""
 RECIPIENTS_MAX: Final = 10
 SECONDS_MAX: Final = 60.0
 STRANGERS_MAX: Final = 10
 """Unknown recipients in one session; then it is ended."""
+COMMANDS_MAX: Final = {"*": 20, **dict.fromkeys(("MAIL", "RCPT", "DATA", "RSET"), 10_000)}
+"""Of each kind in one session, so that nobody keeps a place by saying NOOP."""
 
 SMTP_VIA: Final = "smtp"
 
@@ -34,6 +38,8 @@ class _Room:
 class _Connection(SMTP):
     """aiosmtpd's, with a bound on how many there are."""
 
+    line_length_limit = LINE_OCTETS_MAX
+
     def __init__(self, room: _Room, handler: Any, **options: Any) -> None:
         super().__init__(handler, **options)
         self._room = room
@@ -42,9 +48,10 @@ class _Connection(SMTP):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if self._room.inside >= CONNECTIONS_MAX:
-            assert isinstance(transport, asyncio.WriteTransport)
-            transport.write(b"421 4.7.0 too many connections, try again later\r\n")
-            transport.close()
+            # uvloop's transports are of no class of asyncio's.
+            writing = cast("asyncio.WriteTransport", transport)
+            writing.write(b"421 4.7.0 too many connections, try again later\r\n")
+            writing.close()
             return
         self._room.inside += 1
         self._counted = True
@@ -116,6 +123,7 @@ class Listener:
                 enable_SMTPUTF8=True,
                 hostname=self._host_name,
                 ident="Chappe",
+                command_call_limit=COMMANDS_MAX,
                 timeout=SECONDS_MAX,
                 loop=loop,
             ),

@@ -13,7 +13,7 @@ from chappe_ingest.domain import consent, marks
 from chappe_ingest.domain import identifiers as ids
 from chappe_ingest.domain.links import Links
 from chappe_ingest.domain.normalised import Fact, Normalised, event_id, is_historical
-from chappe_ingest.domain.privacy import free_form
+from chappe_ingest.domain.privacy import free_form, taken_away
 from chappe_ingest.domain.reading import Json, Reader, Times, Unreadable, parse
 
 NAMES: Final = frozenset(
@@ -41,6 +41,8 @@ NAMES: Final = frozenset(
 )
 ASKED: Final = frozenset({"privacy.erase_requested"})
 """What our own API asks for; nobody may state it through ``/api/v1/events``."""
+
+_OWN: Final = frozenset({"consent", "email", "phone"})
 
 CUSTOM: Final = re.compile(r"custom\.[a-z0-9_]{1,100}")
 
@@ -99,5 +101,5 @@ def normalise(raw: RawRecord, links: Links) -> Normalised:
 
 def _traits(traits: Reader, links: Links) -> Json:
     stated = consent.stated(traits)
-    free = free_form(traits, links, without=frozenset({"consent", "email", "phone"}))
+    free = free_form(traits, links, without=_OWN) | taken_away(traits, without=_OWN)
     return free | ({"consent": stated} if stated else {})

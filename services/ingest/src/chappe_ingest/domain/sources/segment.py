@@ -23,7 +23,7 @@ from chappe_ingest.domain.normalised import (
     meaning_of,
     scope_of,
 )
-from chappe_ingest.domain.privacy import free_form
+from chappe_ingest.domain.privacy import free_form, taken_away
 from chappe_ingest.domain.reading import Json, Reader, Unreadable, iso, parse
 
 CALLS: Final = ("identify", "track", "page", "screen", "group", "alias")
@@ -220,6 +220,8 @@ class _Call:
             "consent": consent.stated(reader) or None,
         }
         free = free_form(reader, self.links, without=_OWN_TRAITS)
+        if self.type == "identify":
+            free |= taken_away(reader, without=_OWN_TRAITS)
         return {name: value for name, value in own.items() if value is not None} | free
 
 

@@ -23,8 +23,9 @@ from chappe_sender.adapters.providers.caller import (
 )
 from chappe_sender.application.letter import Letter
 from chappe_sender.application.line import Load
+from chappe_sender.application.quota import Leased
 from chappe_sender.application.routing import ProviderRecord
-from chappe_sender.domain.outcome import HandOverError, InDoubt, Taken
+from chappe_sender.domain.outcome import HandOverError, InDoubt, Stage, Taken
 
 AGAIN_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 """Between repeats under a key: two minutes in all, well inside every provider's memory of keys."""
@@ -43,9 +44,10 @@ class LoadWork(Protocol):
 
 @dataclass(slots=True)
 class _Pace:
-    """When the next request of this route may start."""
+    """When the next request of this route may start. ``shared``: of all processes together."""
 
     per_second: float | None
+    shared: Leased | None = None
     _next: float = 0.0
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -56,6 +58,11 @@ class _Pace:
                 await asyncio.sleep(seconds)
             if self.per_second:
                 self._next = monotonic() + 1 / self.per_second
+
+    async def share(self) -> None:
+        """Until the rate that all processes share has room."""
+        while self.shared is not None and (seconds := await self.shared.take()):  # noqa: ASYNC110
+            await asyncio.sleep(seconds)  # no event of ours tells that others gave some back
 
     def pause(self, seconds: float | None) -> None:
         if seconds is not None:
@@ -74,6 +81,7 @@ class ProviderWayOut:
         *,
         again_seconds: Sequence[float] = AGAIN_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
+        shared: Leased | None = None,
     ) -> None:
         self._record = record
         self._adapter = adapter
@@ -81,7 +89,7 @@ class ProviderWayOut:
         self._wall = wall
         self._again = tuple(again_seconds)
         self._answer_seconds = answer_seconds
-        self._pace = _Pace(record.per_second)
+        self._pace = _Pace(record.per_second, shared)
 
     async def run(self, work: LoadWork) -> None:
         """Until cancelled."""
@@ -94,6 +102,7 @@ class ProviderWayOut:
         while True:
             await self._pace.wait()
             load = await work.take_load(self._record.batch_size, octets)
+            await self._pace.share()
             if not load.resumed:
                 load.key = self.key(load.letters)
                 committed = await work.commit_load(load)
@@ -110,13 +119,19 @@ class ProviderWayOut:
 
     async def _carry(self, load: Load) -> list[Verdict]:
         drafts = _drafts(load.letters)
-        verdicts = await self._once(drafts, load.key)
-        for seconds in self._again if load.key is not None else ():
+        verdicts: list[Verdict] = [InDoubt(Stage.VERDICT, "the sender stopped")] * len(drafts)
+        pauses = self._again if load.key is not None else ()
+        if load.resumed:
+            pauses = (0.0, *pauses)
+        else:
+            verdicts = await self._once(drafts, load.key)
+        for seconds in pauses:
             if not any(isinstance(verdict, InDoubt) for verdict in verdicts):
                 break
             await asyncio.sleep(seconds)
             again = await self._once(drafts, load.key)
-            # Only an acceptance says what became of the first request.
+            # Only an acceptance says what became of the first request: a limit or a key that was
+            # withdrawn is looked at before what was asked earlier.
             if any(isinstance(verdict, Taken) for verdict in again):
                 verdicts = again
         return verdicts

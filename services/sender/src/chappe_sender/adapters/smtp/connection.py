@@ -9,17 +9,21 @@ final dot: one round trip per message.
 import base64
 import hmac
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
+
+import msgspec
 
 from chappe.shards import fault_point
 from chappe_sender.adapters.smtp.route import Route, Security
-from chappe_sender.adapters.smtp.wire import Wire, WireError, connect
+from chappe_sender.adapters.smtp.wire import TlsError, Wire, WireError, connect
 from chappe_sender.domain.envelope import Envelope
 from chappe_sender.domain.outcome import InDoubt, NotSent, Refused, Reply, Stage, reply_of
 
 REPLY_LINES_MAX = 100
 READY, GOODBYE, LOGGED_IN, GO_ON, SEND_CONTENT, CLOSING = 220, 221, 235, 334, 354, 421
+OUT_OF_STEP = 503
+"""A command at the wrong time: the server's state is not what we think, whatever the message."""
 _REPLY = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 
 
@@ -39,6 +43,30 @@ def _word(text: str) -> str:
     return base64.b64encode(text.encode()).decode("ascii")
 
 
+def _without(reply: Reply, username: str, password: str) -> Reply:
+    """An answer that repeats what we said, without the password."""
+    text = reply.text
+    for secret in (password, *map(_word, (password, f"\0{username}\0{password}"))):
+        text = text.replace(secret, "…") if secret else text
+    return replace(reply, text=text)
+
+
+class _Challenge(msgspec.Struct):
+    status: str
+
+
+_challenge = msgspec.json.Decoder(_Challenge).decode
+
+
+def _status(challenge: str) -> str | None:
+    """What a refused token's challenge gives as its reason: a number, as in HTTP."""
+    try:
+        said = _challenge(base64.b64decode(challenge, validate=True))
+    except (ValueError, msgspec.MsgspecError):
+        return None
+    return said.status if re.fullmatch(r"[a-z0-9_]{1,30}", said.status) else None
+
+
 def features_of(lines: list[str]) -> Features:
     """The features in an EHLO answer, whose first line is the server's name."""
     offered = {line.split()[0].upper(): line.split()[1:] for line in lines[1:] if line.split()}
@@ -53,6 +81,10 @@ def features_of(lines: list[str]) -> Features:
     )
 
 
+class _TlsFailed(NotSent):
+    """Nothing but TLS is in the way."""
+
+
 @dataclass(slots=True)
 class Connection:
     """Use ``open``; after any ``NotSent`` or ``InDoubt`` the connection is closed."""
@@ -64,10 +96,24 @@ class Connection:
     _begun: Envelope | None = None
     _ready: Envelope | None = None
     _reset_first: bool = False
+    _try_tls: bool = True
 
     @classmethod
     async def open(cls, route: Route) -> "Connection":
-        """Greet, secure and log in. Raises ``NotSent`` or ``Refused``."""
+        """Greet, secure and log in. Raises ``NotSent`` or ``Refused``.
+
+        Opportunistic TLS that fails is done without, as Postfix does: whoever can spoil it could as
+        well have hidden that it is offered. A password is not sent so.
+        """
+        try:
+            return await cls._open(route)
+        except _TlsFailed:
+            if route.security is not Security.OPPORTUNISTIC:
+                raise
+            return await cls._open(route, try_tls=False)
+
+    @classmethod
+    async def _open(cls, route: Route, *, try_tls: bool = True) -> "Connection":
         implicit = route.security is Security.IMPLICIT
         try:
             wire = await connect(
@@ -79,7 +125,7 @@ class Connection:
             )
         except WireError as error:
             raise NotSent(Stage.CONNECT, str(error)) from error
-        connection = cls(route, wire)
+        connection = cls(route, wire, _try_tls=try_tls)
         try:
             await connection._greet()
         except BaseException:
@@ -105,6 +151,9 @@ class Connection:
             if self._begun is not None:
                 self._fail(Stage.MAIL, "another message was announced")
             self._check(envelope)
+            if self._wire.has_lines:
+                said = await self._ask(b"", Stage.MAIL, self.route.timeouts.mail)
+                self._fail(Stage.MAIL, f"the server spoke unasked: {said}")
             if self.features.pipelining:
                 self._announce(envelope)
             else:
@@ -139,6 +188,8 @@ class Connection:
             self._wire.abort()
             raise InDoubt(Stage.VERDICT, f"an answer that is none: {reply}")
         if not reply.positive:
+            # Postfix forgets nothing of a message that it refuses at the end of DATA.
+            self._reset_first = self._begun is None
             raise Refused(Stage.VERDICT, reply)
         self.handed_over += 1
         return reply
@@ -165,7 +216,7 @@ class Connection:
         if not greeting.positive:
             raise Refused(Stage.GREETING, greeting)
         await self._hello()
-        if self.route.security not in {Security.NONE, Security.IMPLICIT}:
+        if self._try_tls and self.route.security not in {Security.NONE, Security.IMPLICIT}:
             await self._secure()
         if self.route.username is not None:
             await self._log_in(self.route.username, self.route.password or "")
@@ -196,6 +247,9 @@ class Connection:
             return
         try:
             await self._wire.start_tls(self.route.tls, self.route.host, self.route.timeouts.connect)
+        except TlsError as error:
+            self._wire.abort()
+            raise _TlsFailed(Stage.TLS, str(error)) from error
         except WireError as error:
             self._fail(Stage.TLS, str(error), error)
         pins, certificate = self.route.pins, self._wire.certificate
@@ -213,21 +267,29 @@ class Connection:
             case "CRAM-MD5":
                 reply = await self._cram(username, password)
             case "XOAUTH2":
-                bearer = f"user={username}\x01auth=Bearer {password}\x01\x01"
-                reply = await self._auth(f"XOAUTH2 {_word(bearer)}", "")
+                reply = await self._bearer(username, password)
             case _:
                 self._fail(Stage.AUTH, "the server offers no AUTH that we know")
         if reply.code != LOGGED_IN:
-            raise Refused(Stage.AUTH, reply)
+            raise Refused(Stage.AUTH, _without(reply, username, password))
 
     def _mechanism(self) -> str | None:
-        """A password in clear only under TLS where CRAM-MD5 is offered; a token only if asked."""
-        if self.route.auth is not None:
-            wanted = self.route.auth.upper()
-            return wanted if wanted in self.features.auth else None
+        """The best that both sides know; a token only if asked for. Raises ``NotSent`` rather than
+        send a password in clear where the route does not say that there is to be no TLS.
+        """
         secured = self._wire.certificate is not None
         order = ("PLAIN", "LOGIN", "CRAM-MD5") if secured else ("CRAM-MD5", "PLAIN", "LOGIN")
-        return next((each for each in order if each in self.features.auth), None)
+        if self.route.auth is not None:
+            order = (self.route.auth.upper(),)
+        found = next((each for each in order if each in self.features.auth), None)
+        in_clear = not secured and found not in {None, "CRAM-MD5"}
+        if in_clear and self.route.security is not Security.NONE:
+            self._fail(
+                Stage.AUTH,
+                "the server offers no TLS and no CRAM-MD5, and a password is sent in clear only "
+                "where starttls=never says so",
+            )
+        return found
 
     async def _auth(self, start: str, *answers: str) -> Reply:
         """``start``, and an answer for each time that the server asks on."""
@@ -251,6 +313,18 @@ class Connection:
         digest = hmac.new(password.encode(), asked, "md5").hexdigest()
         answer = _word(f"{username} {digest}").encode() + b"\r\n"
         return await self._ask(answer, Stage.AUTH, self.route.timeouts.mail)
+
+    async def _bearer(self, username: str, token: str) -> Reply:
+        """XOAUTH2 as Google and Microsoft describe it. A refusal comes as a challenge that says
+        why, and must be answered by an empty line before the server says no.
+        """
+        asked = _word(f"user={username}\x01auth=Bearer {token}\x01\x01")
+        reply = await self._auth(f"XOAUTH2 {asked}")
+        if reply.code != GO_ON:
+            return reply
+        status = _status(reply.text)
+        reply = await self._ask(b"\r\n", Stage.AUTH, self.route.timeouts.mail)
+        return replace(reply, text=f"{reply.text} (status {status})") if status else reply
 
     # ------------------------------------------------------------------ the envelope
 
@@ -300,15 +374,32 @@ class Connection:
         if self._reset_first:
             await self._ask(b"", Stage.MAIL, timeouts.mail)
             self._reset_first = False
-        mail = await self._ask(b"", Stage.MAIL, timeouts.mail)
-        rcpt = await self._ask(b"", Stage.RCPT, timeouts.rcpt)
-        data = await self._ask(b"", Stage.DATA, timeouts.data)
-        accepted = mail.accepted and rcpt.accepted
-        if data.code == SEND_CONTENT and not accepted:
-            await self._ask(b".\r\n", Stage.DATA, timeouts.data)
-        for stage, reply in ((Stage.MAIL, mail), (Stage.RCPT, rcpt), (Stage.DATA, data)):
+        replies: dict[Stage, Reply] = {}
+        for stage, seconds in (
+            (Stage.MAIL, timeouts.mail),
+            (Stage.RCPT, timeouts.rcpt),
+            (Stage.DATA, timeouts.data),
+        ):
+            reply = replies[stage] = await self._ask(b"", stage, seconds)
+            if reply.code == CLOSING:
+                self._wire.abort()
+                break
+        await self._turn_down(replies)
+        for stage, reply in replies.items():
             self._insist(stage, reply)
-        self._expect_content(envelope, data)
+        self._expect_content(envelope, replies[Stage.DATA])
+
+    async def _turn_down(self, replies: dict[Stage, Reply]) -> None:
+        """Content is asked for though nobody is to get it: a lone dot (RFC 2920, 3.1). Where the
+        sender was refused, it might be taken for a mail to the recipients of the one before.
+        """
+        data = replies.get(Stage.DATA)
+        if data is None or data.code != SEND_CONTENT:
+            return
+        if not replies[Stage.MAIL].accepted:
+            self._wire.abort()
+        elif not replies[Stage.RCPT].accepted:
+            await self._ask(b".\r\n", Stage.DATA, self.route.timeouts.data)
 
     async def _begin_one_by_one(self, envelope: Envelope) -> None:
         timeouts = self.route.timeouts
@@ -331,6 +422,8 @@ class Connection:
             return
         if not reply.negative:
             self._fail(stage, f"an answer that is none: {reply}")
+        if reply.code == OUT_OF_STEP:
+            self._fail(stage, f"the server is out of step: {reply}")
         self._reset_first = True
         if reply.code == CLOSING:
             self._wire.abort()

@@ -10,8 +10,9 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final
 
+from chappe_sender.adapters.shaping_table import built_in
 from chappe_sender.adapters.smtp.connection import Connection
 from chappe_sender.adapters.smtp.exchanges import Destination, Exchanges, NoMailThere
 from chappe_sender.adapters.smtp.route import Route
@@ -19,6 +20,7 @@ from chappe_sender.adapters.smtp.way_out import Lane
 from chappe_sender.application.letter import Letter
 from chappe_sender.application.line import about_the_route
 from chappe_sender.application.ports import Parcel, Verdict, Work
+from chappe_sender.application.quota import DAY, Leased, Quotas, rate_of
 from chappe_sender.domain.domain_check import NoAnswer
 from chappe_sender.domain.outcome import (
     Declined,
@@ -29,7 +31,7 @@ from chappe_sender.domain.outcome import (
     Scope,
     Stage,
 )
-from chappe_sender.domain.shaping import Bucket, Remedy, Rule, Window, remedy_of
+from chappe_sender.domain.shaping import Bucket, Remedy, Rule, Shaping, Window
 
 HELD_MAX: Final = 256
 """Messages taken and not yet ended, over all sites."""
@@ -40,45 +42,11 @@ UNREACHABLE_SECONDS: Final = 300.0
 UNREACHABLE_SECONDS_MAX: Final = 3_600.0
 QUEUE_SECONDS: Final = 5.0
 CAP_SECONDS: Final = 3_600.0
-RATE_PERIOD: Final = 10
-DAY: Final = 86_400
-SLICES: Final = 4
 CLOSING: Final = 421
-
-
-class Quotas(Protocol):
-    """What all processes share."""
-
-    async def lease(self, key: str, period: int, cap: int, wanted: int) -> int:
-        """Up to ``wanted`` of what is left of ``cap`` in this period."""
-        ...
 
 
 class _Idle(Exception):
     """A lane has had nothing to do for a while."""
-
-
-@dataclass(slots=True)
-class _Leased:
-    """Part of a shared quota, at hand."""
-
-    quotas: Quotas
-    key: str
-    cap: int
-    seconds: int
-    wall: Callable[[], float]
-    _left: int = 0
-    _period: int = -1
-
-    async def take(self) -> bool:
-        period = int(self.wall()) // self.seconds
-        if period != self._period:
-            self._period, self._left = period, 0
-        if self._left <= 0:
-            wanted = max(1, min(self.cap // SLICES, 50))
-            self._left = await self.quotas.lease(self.key, period, self.cap, wanted)
-        self._left -= 1
-        return self._left >= 0
 
 
 @dataclass(slots=True)
@@ -89,8 +57,8 @@ class _Site:
     rule: Rule
     window: Window
     bucket: Bucket
-    rate: _Leased
-    cap: _Leased | None
+    rate: Leased
+    cap: Leased | None
     lanes: int = 0
     failures: int = 0
     rests_until: float = 0.0
@@ -107,9 +75,15 @@ class _Site:
             self.slow_until = now + remedy.seconds
             self.bucket.per_second = remedy.per_second
 
+    async def rest(self) -> None:
+        """Nothing is to be done: others may have what it holds of the shared rates."""
+        await self.rate.give_back()
+        if self.cap is not None:
+            await self.cap.give_back()
+
     def tick(self, now: float) -> None:
         if self.slow_until and now >= self.slow_until:
-            self.slow_until, self.bucket.per_second = 0.0, self.rule.per_second
+            self.slow_until, self.bucket.per_second = 0.0, self.rule.rate
 
 
 class _Pool:
@@ -175,7 +149,7 @@ class _Pool:
         tried again later.
         """
         if isinstance(verdict, Refused):
-            remedy = remedy_of(str(verdict.reply))
+            remedy = self._way.shaping.remedy_of(verdict.reply.whole, self.site.rule)
             if remedy is None and verdict.reply.code == CLOSING:
                 remedy = Remedy(60.0)
             if remedy is not None:
@@ -215,7 +189,7 @@ class DirectWayOut:
         *,
         name: str,
         seconds: Callable[[], float],
-        wall: Callable[[], float],
+        shaping: Shaping | None = None,
         sources: tuple[str, ...] = (),
         per_day: int | None = None,
     ) -> None:
@@ -224,7 +198,7 @@ class DirectWayOut:
         self._exchanges = exchanges
         self._quotas = quotas
         self._name = name
-        self._wall = wall
+        self.shaping = shaping or built_in()
         self._sources = sources
         self._per_day = per_day
         self._sites: dict[str, _Site] = {}
@@ -285,9 +259,10 @@ class DirectWayOut:
             return Declined(Scope.RATE, said, site.rests_until - now)
         if sum(pool.waiting for pool in site.pools) >= QUEUE_MAX:
             return Declined(Scope.RATE, f"enough waits for {site.name}", QUEUE_SECONDS)
-        if not await site.rate.take():
-            return Declined(Scope.RATE, f"{site.name} gets enough a second", QUEUE_SECONDS)
-        if site.cap is not None and not await site.cap.take():
+        if wait := await site.rate.take():
+            said = f"{site.name} gets enough a second"
+            return Declined(Scope.RATE, said, max(wait, QUEUE_SECONDS))
+        if site.cap is not None and await site.cap.take():
             return Declined(Scope.RATE, f"{site.name} has had its mail of today", CAP_SECONDS)
         return None
 
@@ -296,15 +271,14 @@ class DirectWayOut:
         if known is not None:
             return known
         rule, name = destination.rule, destination.site
-        cap = max(1, int(rule.per_second * RATE_PERIOD))
         key = f"{self._name}/{name}"
         made = _Site(
             name,
             rule,
             Window(rule.connections),
-            Bucket(rule.per_second, self.seconds()),
-            _Leased(self._quotas, f"rate/{key}", cap, RATE_PERIOD, self._wall),
-            _Leased(self._quotas, f"day/{key}", self._per_day, DAY, self._wall)
+            Bucket(rule.rate, self.seconds()),
+            rate_of(self._quotas, f"rate/{key}", rule.rate, self.seconds),
+            Leased(self._quotas, f"day/{key}", self._per_day, DAY, self.seconds)
             if self._per_day is not None
             else None,
         )
@@ -331,4 +305,6 @@ class DirectWayOut:
             if not pool.lanes and not pool.waiting:
                 self._pools.pop(pool.destination.key, None)
                 site.pools.remove(pool)
+        if not site.pools:
+            await site.rest()
         self._staff(site)

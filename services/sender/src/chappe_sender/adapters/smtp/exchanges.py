@@ -11,10 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeAlias
 
+from chappe_sender.adapters.shaping_table import built_in
 from chappe_sender.adapters.smtp.route import Pin, Route, Security
 from chappe_sender.domain.domain_check import NoAnswer
 from chappe_sender.domain.outcome import Reply
-from chappe_sender.domain.shaping import Rule, rule_of
+from chappe_sender.domain.shaping import Rule, Shaping
 from chappe_sender.domain.suppressing import site_of
 
 KEPT_SECONDS: Final = 900.0
@@ -97,6 +98,7 @@ class Exchanges:
     seconds: Callable[[], float]
     loopback: bool = False
     ipv6: bool = False
+    shaping: Shaping = field(default_factory=built_in)
     _known: OrderedDict[str, tuple[float, Destination]] = field(default_factory=OrderedDict)
     _policies: OrderedDict[str, tuple[float, str, StsPolicy]] = field(default_factory=OrderedDict)
 
@@ -117,7 +119,7 @@ class Exchanges:
         hosts, signed = await self._hosts(domain)
         policy = await self._policy(domain, now)
         enforced = policy is not None and policy.mode == "enforce"
-        rule = rule_of(hosts[0])
+        rule = self.shaping.rule_of(hosts[0])
         routes: list[Route] = []
         for host in hosts[:HOSTS_MAX]:
             if enforced and policy is not None and not policy.allows(host):

@@ -11,6 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import load_der_x509_certificate
 
 MECHANISMS = ("plain", "login", "cram-md5", "xoauth2")
+OPTIONS = ("auth", "connections", "starttls")
+CONNECTIONS = 16
+CONNECTIONS_MAX = 100
 
 
 class Security(StrEnum):
@@ -85,6 +88,8 @@ class Route:
     pins: tuple[Pin, ...] = ()
     connect_to: str | None = None
     """The address of ``host`` to use; None: whatever the system finds."""
+    connections: int = CONNECTIONS
+    """The most that are open at a time."""
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
@@ -103,7 +108,9 @@ _PORTS = {"smtp": 25, "smtps": 465}
 
 
 def route_of(url: str, *, ehlo_name: str = "localhost") -> Route:
-    """``smtp://user:pass@host:port?starttls=require`` or ``smtps://…``. Raises ``RouteError``."""
+    """``smtp://user:pass@host:port?starttls=require&connections=16`` or ``smtps://…``. Raises
+    ``RouteError``.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -114,10 +121,9 @@ def route_of(url: str, *, ehlo_name: str = "localhost") -> Route:
     if parts.path not in {"", "/"}:
         raise RouteError("CHAPPE_SMTP_URL has a path: only host and port are used")
     asked = dict(parse_qsl(parts.query))
-    if unknown := asked.keys() - {"starttls", "auth"}:
-        raise RouteError(
-            f"CHAPPE_SMTP_URL: unknown option {min(unknown)!r} (known: auth, starttls)"
-        )
+    if unknown := asked.keys() - set(OPTIONS):
+        known = ", ".join(OPTIONS)
+        raise RouteError(f"CHAPPE_SMTP_URL: unknown option {min(unknown)!r} (known: {known})")
     auth = asked.get("auth", "").lower() or None
     if auth is not None and auth not in MECHANISMS:
         raise RouteError(f"CHAPPE_SMTP_URL: auth is one of {', '.join(MECHANISMS)}")
@@ -135,4 +141,12 @@ def route_of(url: str, *, ehlo_name: str = "localhost") -> Route:
         password=unquote(parts.password) if parts.password else None,
         ehlo_name=ehlo_name,
         auth=auth,
+        connections=_connections(asked.get("connections", str(CONNECTIONS))),
     )
+
+
+def _connections(said: str) -> int:
+    count = int(said) if said.isascii() and said.isdigit() else 0
+    if not 1 <= count <= CONNECTIONS_MAX:
+        raise RouteError(f"CHAPPE_SMTP_URL: connections is a number from 1 to {CONNECTIONS_MAX}")
+    return count

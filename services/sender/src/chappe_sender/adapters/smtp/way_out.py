@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from chappe.clock import monotonic
-from chappe_sender.adapters.smtp.connection import Connection
+from chappe_sender.adapters.smtp.connection import CLOSING, Connection
+from chappe_sender.adapters.smtp.gate import Gate
 from chappe_sender.adapters.smtp.route import Route
 from chappe_sender.application.ports import Parcel, Work
-from chappe_sender.domain.outcome import HandOverError, NotSent
+from chappe_sender.domain.outcome import HandOverError, NotSent, Refused
 
-LANES = 16
 IDLE_SECONDS = 20.0
 REUSE_SECONDS = 300.0
 """After this long a connection is not used again: a slow host must not attract all mail."""
@@ -35,29 +35,31 @@ class _Open:
 
 
 class SmtpWayOut:
-    """Runs ``lanes`` lanes over one route."""
+    """Runs ``lanes`` lanes over one route; None: as many as the route has connections."""
 
     def __init__(
-        self, route: Route, *, lanes: int = LANES, idle_seconds: float = IDLE_SECONDS
+        self, route: Route, *, lanes: int | None = None, idle_seconds: float = IDLE_SECONDS
     ) -> None:
         self._route = route
-        self._lanes = lanes
+        self._lanes = lanes or route.connections
         self._idle_seconds = idle_seconds
+        self._gate = Gate(f"{route.host}:{route.port}", self._lanes)
 
     async def run(self, work: Work) -> None:
         """Until cancelled; then open connections are dropped where they stand."""
         async with asyncio.TaskGroup() as lanes:
             for number in range(self._lanes):
-                lanes.create_task(
-                    Lane(self._connect, work, self._idle_seconds).run(), name=f"lane {number}"
-                )
+                lane = Lane(self._connect, work, self._idle_seconds, gate=self._gate)
+                lanes.create_task(lane.run(), name=f"lane {number}")
 
     async def _connect(self) -> Connection:
         return await Connection.open(self._route)
 
 
 class Lane:
-    """``opener`` connects; after ``messages_max`` messages a connection is not used again."""
+    """``opener`` connects; after ``messages_max`` messages a connection is not used again; ``gate``
+    says whether it is this lane's turn to work.
+    """
 
     def __init__(
         self,
@@ -65,7 +67,9 @@ class Lane:
         work: Work,
         idle_seconds: float = IDLE_SECONDS,
         messages_max: int | None = None,
+        gate: Gate | None = None,
     ) -> None:
+        self._gate = gate
         self._opener = opener
         self._work = work
         self._idle_seconds = idle_seconds
@@ -74,12 +78,25 @@ class Lane:
         self._failures = 0
 
     async def run(self) -> None:
-        parcel: Parcel | None = None
         try:
             while True:
-                parcel = await self._carry(parcel or await self._next())
+                await self._work_on()
         finally:
             self._close()
+
+    async def _work_on(self) -> None:
+        """As long as one message announces the next."""
+        if self._gate is not None:
+            if not self._gate.is_open:
+                self._close()
+            await self._gate.enter()
+        try:
+            parcel: Parcel | None = await self._next()
+            while parcel is not None:
+                parcel = await self._carry(parcel)
+        finally:
+            if self._gate is not None:
+                self._gate.leave()
 
     async def _next(self) -> Parcel:
         """The next message; closes an idle connection while waiting."""
@@ -100,6 +117,8 @@ class Lane:
         try:
             connection = await self._begin(parcel)
         except HandOverError as error:
+            if self._gate is not None:
+                self._gate.failed(error)
             self._work.report(parcel, error)
             if self._open is None or not self._open.connection.alive:
                 await self._rest()
@@ -116,16 +135,23 @@ class Lane:
             self._work.report(parcel, error)
             return following
         self._failures = 0
+        if self._gate is not None:
+            self._gate.went_well()
         self._work.report(parcel, reply)
         return following
 
     async def _begin(self, parcel: Parcel) -> Connection:
         """A connection that waits for the content. A kept one may have died: one fresh try then."""
-        kept = self._usable()
+        kept = await self._usable()
         if kept is not None:
             try:
                 await kept.begin(parcel.envelope)
             except NotSent:
+                self._close()
+            except Refused as refused:
+                if refused.reply.code != CLOSING:
+                    raise
+                # Many servers end a connection so after so many messages.
                 self._close()
             else:
                 return kept
@@ -136,11 +162,13 @@ class Lane:
 
     def _following(self, connection: Connection) -> Parcel | None:
         full = self._messages_max is not None and connection.handed_over + 1 >= self._messages_max
-        if full or not connection.features.pipelining:
+        crowded = self._gate is not None and self._gate.is_crowded
+        if full or crowded or not connection.features.pipelining:
             return None
         return self._work.take_now()
 
-    def _usable(self) -> Connection | None:
+    async def _usable(self) -> Connection | None:
+        """The open one. Takes leave of it when it has had its time or its number of messages."""
         if self._open is None:
             return None
         opened = self._open
@@ -149,7 +177,8 @@ class Lane:
             opened.connection.handed_over >= self._messages_max and not opened.connection.announced
         )
         if not opened.connection.alive or too_old or full:
-            self._close()
+            self._open = None
+            await opened.connection.quit()
             return None
         return opened.connection
 

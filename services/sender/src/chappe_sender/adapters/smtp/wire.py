@@ -15,6 +15,10 @@ class WireError(Exception):
     """The connection is gone, or what comes over it is no SMTP."""
 
 
+class TlsError(WireError):
+    """Both sides meant to speak TLS and could not agree."""
+
+
 class Wire(asyncio.Protocol):
     """One connection. One reader and one writer at a time."""
 
@@ -121,7 +125,7 @@ class Wire(asyncio.Protocol):
             raise self._gone
 
     async def start_tls(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
-        """Raises ``WireError`` when TLS fails, or when plain text was waiting (RFC 3207, 4.2)."""
+        """Raises ``TlsError``, or ``WireError`` when plain text was waiting (RFC 3207, 4.2)."""
         if self.has_unread:
             raise WireError("text before TLS: somebody may be tampering")
         assert self._transport is not None
@@ -135,9 +139,9 @@ class Wire(asyncio.Protocol):
                 ssl_handshake_timeout=seconds,
             )
         except (OSError, TimeoutError) as error:
-            raise WireError(f"TLS failed: {error}") from error
+            raise TlsError(f"TLS failed: {error}") from error
         if upgraded is None:
-            raise WireError("TLS failed: the connection was closed")
+            raise TlsError("TLS failed: the connection was closed")
         self._transport = upgraded
 
     @property

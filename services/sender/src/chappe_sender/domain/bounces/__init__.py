@@ -2,13 +2,14 @@
 
 from chappe_sender.domain.bounces.classify import Diagnosis, classify
 from chappe_sender.domain.bounces.events import BounceClass, Kind, ProviderEvent, printed
-from chappe_sender.domain.bounces.returned import read, try_bounce
+from chappe_sender.domain.bounces.returned import answer, read, try_bounce
 
 __all__ = [
     "BounceClass",
     "Diagnosis",
     "Kind",
     "ProviderEvent",
+    "answer",
     "classify",
     "printed",
     "read",

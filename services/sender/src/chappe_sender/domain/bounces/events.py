@@ -9,7 +9,9 @@ REASON_LETTERS_MAX: Final = 500
 
 
 class Kind(StrEnum):
-    """``rejected`` is the provider's own no, before it tried; ``bounced`` is the receiver's."""
+    """``rejected`` is the provider's own no, before it tried; ``bounced`` is the receiver's;
+    ``replied`` is somebody's own answer, which only ``returned.answer`` tells.
+    """
 
     ACCEPTED = "accepted"
     DELIVERED = "delivered"
@@ -22,6 +24,7 @@ class Kind(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
     SUBSCRIBED = "subscribed"
     AUTOREPLY = "autoreply"
+    REPLIED = "replied"
     OTHER = "other"
 
 

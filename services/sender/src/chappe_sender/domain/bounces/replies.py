@@ -119,6 +119,21 @@ def speaks_of_absence(part: Part) -> bool:
     return bool(_AWAY.search(cleaned(part.get("subject"))))
 
 
+def from_somebody(part: Part) -> bool:
+    """No machine wrote it: no report, no robot's answer, no list's mail."""
+    if address(part.get("from")) is None or from_nobody(part) or from_a_daemon(part):
+        return False
+    submitted = part.get("auto-submitted").strip().lower()
+    sorted_as = part.get("precedence").strip().lower()
+    return not (
+        is_autoreply(part)
+        or says_returned(part)
+        or submitted not in {"", "no"}
+        or sorted_as in {"bulk", "list", "junk"}
+        or part.get("list-id")
+    )
+
+
 def wants_to_leave(part: Part) -> bool:
     """An answer to ``List-Unsubscribe: mailto``, or a human asking for the same."""
     return bool(_LEAVE.match(cleaned(part.get("subject"))))

@@ -37,6 +37,23 @@ def read(raw: bytes) -> list[ProviderEvent]:
     ]
 
 
+def answer(raw: bytes) -> ProviderEvent | None:
+    """A human's answer, or None for whatever a robot or a list may have written. Never raises.
+
+    To be asked of a mail that ``read`` finds nothing in.
+    """
+    part = mime.parse(raw)
+    if not replies.from_somebody(part):
+        return None
+    told_by = letters.bare(part.get("message-id")) or hashlib.sha256(raw).hexdigest()
+    event = _from(part, Kind.REPLIED, None, letters.original(part))
+    return dataclasses.replace(
+        event,
+        occurred_at=mime.date(part.get("date")),
+        dedupe=f"mail:{told_by}:{event.kind.value}:{event.recipient or ''}",
+    )
+
+
 def _speaks_of_failure(part: Part, found: list[ProviderEvent]) -> bool:
     """Somebody's server wrote it, nobody's absence, and we found nobody in it ourselves."""
     if any(event.kind not in {Kind.BOUNCED, Kind.DEFERRED} for event in found):
