@@ -59,10 +59,10 @@ def drawn(examples: int, *, always_the_same: bool = False) -> settings:
 
 
 TestBeside = Beside.TestCase
-TestBeside.settings = drawn(80)
+TestBeside.settings = drawn(150, always_the_same=True)
 
 TestBesideCorners = BesideCorners.TestCase
-TestBesideCorners.settings = drawn(40)
+TestBesideCorners.settings = drawn(60, always_the_same=True)
 
 
 @pytest.mark.parametrize("mutant", sorted(MUTANTS))

@@ -297,7 +297,7 @@ def _disarm(run: Run, journey: str) -> None:
         run.effects.timers_set.remove(timer)
     else:
         run.effects.timers_cleared.append(timer)
-    held.due_at = None
+    held.due_at, held.for_ = None, ""  # told again later, it is no longer what was waited for
     run.effects.profile_changed = True
 
 
