@@ -138,7 +138,7 @@ def _diagnostic(group: dict[str, str]) -> str:
 
 
 def _diagnosis(reason: str, field: str, prose: str) -> Diagnosis:
-    found = classify(reason, field=field, failed=True)
+    found = classify(reason or field, field=field, failed=True)
     if found.bounce_class is not BounceClass.UNKNOWN or not prose:
         return found
     told = classify(f"{reason} {prose}", field=field, failed=True)

@@ -17,6 +17,7 @@ ADDRESS: Final = (
 
 _ADDRESS = re.compile(ADDRESS)
 _QUOTED = re.compile(r'"[^"\n]{1,64}"@(?:[\w-]{1,63}\.){1,8}[\w-]{2,63}')
+_ODD = re.compile(r"<?([^\s<>@;,]{1,64}@[\w.\[\]:-]{1,255}?)>?")
 _XTEXT = re.compile(r"\+([0-9A-F]{2})")
 _TAG = re.compile(r"<(?!mailto:)/?[a-zA-Z!][^<>@]{0,2000}>")
 _UNSEEN = re.compile(r"<(style|script|head)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
@@ -56,10 +57,16 @@ def report_address(value: str) -> str | None:
     """RFC 3464's ``type; address``, xtext read where it was used."""
     kind, separator, rest = value.partition(";")
     text = rest if separator else kind
-    found = address(text)
+    found = address(text) or _odd(text)
     if found is None or "+" not in found:
         return found
     return address(_XTEXT.sub(lambda m: chr(int(m[1], 16)), text)) or found
+
+
+def _odd(text: str) -> str | None:
+    """What a field gives as an address, be its domain a bare name or a literal."""
+    match = _ODD.fullmatch(text.strip())
+    return match[1] if match else None
 
 
 def one_line(text: str) -> str | None:

@@ -19,6 +19,7 @@ from chappe_sender.domain.bounces.letters import (
     is_robot,
     one_line,
     original_of,
+    report_address,
 )
 from chappe_sender.domain.bounces.mime import Part
 from chappe_sender.domain.bounces.replies import RETURNED, from_a_daemon, says_returned
@@ -51,7 +52,7 @@ _NAMED = re.compile(
 _ALONE = re.compile(
     rf"^[ \t>*-]*(?:(?![ \t>*-]*(?:from|cc|sender|reply|subject|message|received|date|sent|"
     rf"x-|list|contact|help|support|de\b|von\b|da\b))[\w' -]{{1,40}}:[ \t]*)?[\"'<\[]?"
-    rf"(?:mailto:)?({ADDRESS})[\"'>\]]?(?:[ \t]*<(?:mailto:)?[^<>\s]*>)?"
+    rf"(?:mailto:)?({ADDRESS})(?![\w-]|\.\w)[\"'>\]]?(?:[ \t]*<(?:mailto:)?[^<>\s]*>)?"
     rf"[ \t]*(?:[:;,(.\-]|\bon \d|\bam \d|\ble \d|=>|\.\.\.|$)(.*)$",
     re.IGNORECASE,
 )
@@ -161,7 +162,8 @@ def _everyone(part: Part, told: str, original: Original) -> list[_Named]:
     if original.sender:
         ours.add(original.sender.lower())
     named = [n for n in _blocks(told) if n.recipient.lower() not in ours]
-    failed = list(addresses(part.get("x-failed-recipients")))
+    stated = part.get("x-failed-recipients").split(",")
+    failed = [a for each in stated if (a := report_address(each))]
     if failed:
         reasons = {n.recipient.lower(): n.reason for n in reversed(named)}
         return [_Named(a, reasons.get(a.lower(), "")) for a in dict.fromkeys(failed)]

@@ -129,7 +129,7 @@ def _from(part: Part, kind: Kind, reason: str | None, original: Original) -> Pro
     answered = part.get("in-reply-to") or part.get("references").split(" ")[0]
     return ProviderEvent(
         kind=kind,
-        recipient=letters.address(part.get("from")),
+        recipient=letters.address(part.get("from")) or letters.report_address(part.get("from")),
         reason=reason,
         provider_message_id=original.message_id or letters.bare(answered),
         message=original.message,

@@ -11,100 +11,10 @@ import re
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
-from chappe_sender.domain.bounces import tongues
+from chappe_sender.domain.bounces import tongues, vendors
 from chappe_sender.domain.bounces.events import BounceClass as B
 
 Rule: TypeAlias = tuple[B, re.Pattern[str]]
-
-_VENDORS = (
-    (
-        B.RATE_LIMITED,
-        (
-            r"[45]\.7\.28",
-            r"4\.7\.65\d",
-            r"[45]\.2\.12[12]",
-            r"ts(01|02|s0\d|s1\d)\]",
-            r"rp-00[1-3]\b",
-            r"(ofr|lpn)_?00[4-7]_",
-            r"p=(receivingrate|unsolicitedratelimit|ratelimit)",
-            r"mail send limit",
-            r"rl0000\d\d\b",
-        ),
-    ),
-    (
-        B.AUTHENTICATION,
-        (
-            r"5\.7\.(515|509|2[0-57]|26|29|30|23)\b",
-            r"4\.7\.(515|2[0-57]|26|29|3[02])\b",
-            r"dns:b\d",
-        ),
-    ),
-    (
-        B.REPUTATION,
-        (
-            r"s3(150|140|114)\)?",
-            r"(sc-00[1-4]|dy-00[12]|ou-00[12])\b",
-            r"ts03\]",
-            r"bl2\d\]",
-            r"5\.7\.(60[6-9]|6[1-4]\d|708|703|511)\b",
-            r"rly:b\d",
-            r"ofr_?(99|10[13-9])",
-            r"bl0000\d\d\b",
-        ),
-    ),
-    (B.SPAM, (r"5\.7\.50[123]\b", r"hvu:b\d", r"dt:spm", r"spam (or|and) virus", r"ofr_?50\d")),
-    (B.RELAYING, (r"5\.7\.64\b", r"tenant(inbound)?attribution")),
-    (B.PROTOCOL, (r"5\.7\.512\b",)),
-    (
-        B.INVALID_RECIPIENT,
-        (
-            r"5\.4\.1 (<@>:? )?\[?(<@>\]?:? )?recipient address rejected: access denied",
-            r"recipient address rejected: access denied\.? \[?as\(?2018",
-            r"resolver\.adr\.\w*(notfound|invalid|ambiguous|badprimary)",
-            r"recipnotfound",
-            r"5\.4\.1 all recipient addresses rejected",
-            r"p=nosuchuser",
-            r"not our customer",
-            r"ofr_?(204_)?41[68]\b",
-            r"5\d\d[- ](\d\.\d\.\d+ )?(<@>:? )?unrouteable address",
-        ),
-    ),
-    (
-        B.INACTIVE_MAILBOX,
-        (
-            r"p=disableduser",
-            r"554\.30\)",
-            r"\w*(accountdisabled|mailboxdisabled|recipientdisabled)",
-        ),
-    ),
-    (
-        B.MAILBOX_FULL,
-        (r"p=(overquota|mailboxfull)", r"\w*quotaexceeded", r"ofr_?417\b"),
-    ),
-    (
-        B.TOO_LARGE,
-        (
-            r"resolver\.rst\.\w*size",
-            r"routing\.sizelimit",
-            r"\w*messagetoolarge",
-            r"p=maxsize",
-        ),
-    ),
-    (
-        B.POLICY,
-        (
-            r"resolver\.rst\.",
-            r"5\.7\.(12|57|12[4-9]|13[3-6]|193|505|508|510|705|750)\b",
-            r"transport\.rules",
-        ),
-    ),
-    (B.EXPIRED, (r"queue\.expired", r"5\.4\.(300|316|317)\b", r"message expired")),
-    (
-        B.CONNECTION,
-        (r"(tls|ssl) (handshake|negotiation)", r"mta-sts", r"certificate … (not|verif|expired)"),
-    ),
-    (B.SERVER_ERROR, (r"routing\.loop", r"[45]\.4\.(6|14)\b", r"hop count exceeded")),
-)
 
 _AUTHENTICATION = (
     (
@@ -156,10 +66,15 @@ _SENDER = (
             r"relay(ing)?\b[^.;]{0,14}(denied|not|prohibited|disallowed|block|refus|reject|unauth)",
             r"(cannot|can't|won't|will not|unable to|do not|don't|doesn't|not|no) (to )?relay",
             r"not (permitted|allowed|authori[sz]ed) to relay",
+            r"not configured to relay",
+            r"invalid credentials for relay",
             r"open relay",
             r"(isn't|not) in my list of allowed rcpthosts",
-            r"(not in )?(my )?rcpthosts",
+            r"(not in )?(my )?rcpthosts?\b",
             r"insecure mail relay",
+            r"as a relay\b",
+            r"not a gateway\b",
+            r"authentication when attempting to send to a non-?local",
             r"relai (non autorise|refuse|interdit)",
             r"we (don't|do not) (handle|host|accept) mail for",
             r"no such domain (here|at this)",
@@ -180,6 +95,14 @@ _SENDER = (
                 r"unresolv|untrust)"
             ),
             r"sender (verif|callout)",
+            r"sender (is )?(not pre-?approved|not in (the )?allowed)",
+            r"sender (isn't|is not) on … list",
+            r"(bogus|unrout\w*) (mail from|sender)",
+            r"mail from not owned",
+            r"sender domain is empty",
+            r"batv\b",
+            r"envelope blocked",
+            r"mx records? for … (sender|violat)",
             r"verification failed for <@>",
             r"account or domain may not exist",
             (
@@ -229,6 +152,13 @@ _MAILBOX = (
             r"(mail ?box|storage) (size )?(limit|quota|allocation) (exceed|reach)",
             r"too many (messages|mails) … (mail ?box|inbox|in this|on (the|this) server)",
             r"full mail ?box",
+            r"(does not|doesn't) have (enough|sufficient) (space|storage)",
+            r"not enough (storage|free) space",
+            r"storage limit\b",
+            r"space has been used up",
+            r"too much mail data",
+            r"user ?disk quota",
+            r"mail ?box … limited? … space",
             r"space not enough",
             r"disk quota",
             *tongues.MAILBOX_FULL,
@@ -244,7 +174,8 @@ _MAILBOX = (
             ),
             (
                 r"domain (?:(?!user|recip|mail ?box|account|addr|name)\S+ ){0,2}?"
-                r"(is |has |was |been |does |do |could |can )*(not (exist|found|be found|valid|"
+                r"(is |has |was |been |does |do |could |can )*(not (exist|found(?!, try)|"
+                r"be found|valid|"
                 r"registered|"
                 r"resolv|known)|doesn't exist|non-?exist|unknown|invalid|no longer|"
                 r"couldn't be found|"
@@ -279,6 +210,15 @@ _MAILBOX = (
             r"[45]\.4\.310",
             r"name or service not known",
             r"nodename nor servname",
+            r"illegal host/?(domain)? name",
+            r"domain part … (does not|doesn't) exist",
+            r"(recipient )?domain must exist",
+            r"mail domain … unknown",
+            r"address rejected: unknown domain",
+            r"remote domain (doesn'?t|does not) exist",
+            r"srv record indicated no smtp",
+            r"domain is not reachable",
+            r"recursive cname",
             r"(could not|cannot|can't) find a gateway for",
             *tongues.BAD_DOMAIN,
         ),
@@ -345,6 +285,13 @@ _MAILBOX = (
             r"no mail ?box",
             r"mail ?box (not found|name not allowed|has been (removed|deleted))",
             r"user not local",
+            r"not a registered (\w+ )?user",
+            r"inactive e-?mail address",
+            r"(e-?mail account|address) … tried to reach does not exist",
+            r"(does not|doesn't) like recipient",
+            r"no valid recipients?\b",
+            r"recipient (mail ?box )?is not allowed",
+            r"not be delivered to mobile",
             r"bad_recipient",
             r"not an active address",
             r"invalid final delivery",
@@ -377,6 +324,9 @@ _MAILBOX = (
                 r"discontinued) (mail ?box|user|recipient|account|e-?mail|address|customer)"
             ),
             r"blocked due to inactivity",
+            r"(is|has been|was) (currently )?(suspended|deactivated)\b",
+            r"administrat\w+ disabled",
+            r"tried to reach is disabled",
             r"(due to|because of) … inactivity",
             *tongues.INACTIVE,
         ),
@@ -568,11 +518,25 @@ _SYSTEM = (
             r"(message|mail|e-?mail|delivery) … (rejected|refused|declined|blocked|not accepted)",
             r"rejected by",
             r"authentication (is )?required",
+            r"smtp authentication\b",
+            r"password required",
+            r"not authenticated",
+            r"sending denied",
+            r"no identity changes",
             r"must (issue a starttls|authenticate|be authenticated|log ?in|use tls)",
             r"(encryption|tls) (is )?(required|needed)",
             r"(do not|don't) have permission",
             r"moderat",
             r"requires? confirmation",
+            r"(members|subscribers)[- ]only",
+            r"by non-?member",
+            r"closed mailing list",
+            r"not subscribed to",
+            r"organizational settings",
+            r"bouncedeny",
+            r"third-party dsn",
+            r"bad helo",
+            r"(does not|doesn't) advertise auth",
             *tongues.REFUSED,
         ),
     ),
@@ -595,6 +559,11 @@ _SYSTEM = (
             r"has been delayed",
             r"(after|for|within|past|last) (\d+|several|many) (days?|hours?|attempts?|tries)",
             r"not going to try again",
+            r"numerous attempts to deliver",
+            r"multiple retries",
+            r"allowed queue period",
+            r"could not be delivered for more",
+            r"delivery failed \d+\+? attempts",
             r"giving up",
             r"expired",
             *tongues.EXPIRED,
@@ -621,6 +590,13 @@ _SYSTEM = (
             r"no (route|answer|response) (to|from)",
             r"time[- ]?d? ?out",
             r"conversation with",
+            r"(establish|make) an? smtp connection",
+            r"(dane|tlsa|dnssec)\b",
+            r"malformed … name server reply",
+            r"requires (encryption|tls|high-strength)",
+            r"no (valid )?route to",
+            r"all routes to",
+            r"unable to resolve route",
             r"(tls|ssl)\b … (fail|error|handshake|negotiation|not available|alert)",
             r"starttls",
             r"certificate",
@@ -670,6 +646,18 @@ _SYSTEM = (
             r"improper use of",
             r"conversion … (not|fail|required)",
             r"mime (error|structure|format)",
+            r"bad header",
+            r"malformed address",
+            r"angle-brackets",
+            r"(ehlo|helo|mail|rcpt) first\b",
+            r"(stray|bare) (linefeed|line feed)s?",
+            r"improperly[- ]formatted",
+            r"(helo|ehlo)\S* argument is invalid",
+            r"unnecessary base64",
+            r"mime headers?\b",
+            r"invalid characters",
+            r"nested too deep|depth exceeded",
+            r"no data before greeting",
         ),
     ),
     (
@@ -705,6 +693,14 @@ _SYSTEM = (
             r"permission denied",
             r"operating system",
             r"service (is )?(not available|unavailable|shut)",
+            r"upstream error",
+            r"(lmtp|ldap) (error|server|attribute)",
+            r"interrupted system call",
+            r"(queue )?file write error",
+            r"homedir\b",
+            r"bad interpreter",
+            r"could not load\b",
+            r"(program|mailer) … not exited",
             r"misconfigur",
             r"unknown mailer error",
             r"mail ?box (is )?(busy|locked|in use)",
@@ -736,7 +732,7 @@ def _compiled(rules: Iterable[tuple[B, tuple[str, ...]]]) -> tuple[Rule, ...]:
     )
 
 
-SURE: Final = _compiled((*_VENDORS, *_AUTHENTICATION, *_SENDER))
+SURE: Final = _compiled((*vendors.CODES, *_AUTHENTICATION, *_SENDER))
 """One vendor's own codes, and words about the sender that use a recipient's words too."""
 
 TELLING: Final = _compiled((*_MAILBOX, *_MESSAGE))

@@ -62,6 +62,7 @@ INVALID_RECIPIENT: Final = (
     r"n'?n? ?existe (pas|plus)\b",
     r"(l')?(adresse|utilisateur|destinataire) … (n'a pas ete trouve|est introuvable)",
     r"(n'a pas|n'ont pas) (pu )?(ete|etre) trouve",
+    r"non repertorie",
     r"aucun (utilisateur|compte|destinataire)",
     r"(est|sont) introuvables?",
     (
@@ -113,6 +114,7 @@ INVALID_RECIPIENT: Final = (
     r"(пользовател|адресат|получател|ящик|адрес)\S* … не (найден|существует|зарегистрирован)",
     r"\S{0,8}(用户|收件人|邮箱|帐号|账号|账户|地址|信箱|郵箱|使用者|收件者)\S{0,8}(不存在|未找到|无效|不正确|找不到|未知)",
     r"\S{0,8}(无此|没有此|没有这个|不存在的|查无此)(用户|收件人|邮箱|人|帐号)",
+    r"\S{0,20}(ディレクトリ|リスト)\S{0,20}(ありません|見つかりません)",
     r"\S{0,20}(宛先|ユーザ|アドレス|受信者)\S{0,20}(存在しません|見つかりません|存在しない|不明|無効)",
     r"\S{0,20}(존재하지 ?않|없는 (사용자|계정|주소)|찾을 수 없)",
     r"(kullanici|alici|adres)\w* … (bulunamadi|yok\b|bilinmiyor|gecersiz)",
