@@ -296,6 +296,19 @@ async def test_a_sender_that_dies_asks_a_keyed_provider_again_byte_for_byte(
         assert len(bodies) < len(fake.requests)
 
 
+async def dies_unanswered(
+    pool: asyncpg.Pool, clock: HandClock, broker: MemoryBroker, fake: Fake
+) -> None:
+    """A sender hands a mail over, the provider takes it, and the sender dies before the answer."""
+    async with a_sender(pool, clock, broker=broker, outbound_loopback=True) as place:
+        await add(place, fake)
+        fake.hold = asyncio.Event()
+        await place.subscribe("zoe")
+        await place.ask("zoe", "m_1")
+        await until(lambda: len(fake.taken) == 1)
+    fake.hold.set()
+
+
 @pytest.mark.parametrize(
     ("kind", "minutes", "state"),
     [
@@ -309,13 +322,7 @@ async def test_a_key_is_used_again_only_well_within_the_providers_memory(
 ) -> None:
     broker = MemoryBroker(4)
     async with fakes(kind) as (fake,):
-        async with a_sender(pool, clock, broker=broker, outbound_loopback=True) as place:
-            await add(place, fake)
-            fake.hold = asyncio.Event()
-            await place.subscribe("zoe")
-            await place.ask("zoe", "m_1")
-            await until(lambda: len(fake.taken) == 1)
-        fake.hold.set()
+        await dies_unanswered(pool, clock, broker, fake)
         asked = len(fake.requests)
         ago = dt.timedelta(minutes=minutes)
         await pool.execute("UPDATE sender.message SET load_at = load_at - $1::interval", ago)
@@ -334,13 +341,7 @@ async def test_a_refusal_of_a_repeat_says_nothing_of_the_first_request(
 ) -> None:
     broker = MemoryBroker(4)
     async with fakes("resend") as (fake,):
-        async with a_sender(pool, clock, broker=broker, outbound_loopback=True) as place:
-            await add(place, fake)
-            fake.hold = asyncio.Event()
-            await place.subscribe("zoe")
-            await place.ask("zoe", "m_1")
-            await until(lambda: len(fake.taken) == 1)
-        fake.hold.set()
+        await dies_unanswered(pool, clock, broker, fake)
         fake.faults = [fault]
         async with (
             scripted(Script()) as smtp,
@@ -358,13 +359,7 @@ async def test_a_sender_that_dies_leaves_a_load_without_a_key_in_doubt(
 ) -> None:
     broker = MemoryBroker(4)
     async with fakes("sendgrid") as (fake,):
-        async with a_sender(pool, clock, broker=broker, outbound_loopback=True) as place:
-            await add(place, fake)
-            fake.hold = asyncio.Event()
-            await place.subscribe("zoe")
-            await place.ask("zoe", "m_1")
-            await until(lambda: len(fake.taken) == 1)
-        fake.hold.set()
+        await dies_unanswered(pool, clock, broker, fake)
         async with (
             scripted(Script()) as smtp,
             sender_at(pool, clock, smtp, broker=broker, outbound_loopback=True) as again,

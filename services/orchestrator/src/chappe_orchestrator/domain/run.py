@@ -10,10 +10,17 @@ import msgspec
 from chappe.events import Cancel, Decision, Event, Flags
 from chappe.ids import EventId, MessageId, SourceId, StepId, derived
 from chappe.journey import Program
-from chappe_orchestrator.domain.effects import Effects, Timer
+from chappe_orchestrator.domain.effects import Effects, Timer, watch_timer
 from chappe_orchestrator.domain.facts import Known, Pasts
 from chappe_orchestrator.domain.journeys import Journeys
-from chappe_orchestrator.domain.state import Contact, Enrollment, Key, KeyMark, KeysWantedError
+from chappe_orchestrator.domain.state import (
+    Contact,
+    Enrollment,
+    Key,
+    KeyMark,
+    KeysWantedError,
+    Watch,
+)
 
 DERIVED_DEPTH_MAX = 16
 """So many facts may follow from one another before the last is told but no longer applied."""
@@ -173,13 +180,37 @@ class Run(msgspec.Struct):
     def disarm(self, enrollment: Enrollment) -> None:
         """Forget the enrollment's timer, if it has one."""
         if enrollment.due_at is not None and not enrollment.held:
-            timer = Timer(enrollment.due_at, enrollment.id, enrollment.token)
-            if timer in self.effects.timers_set:
-                self.effects.timers_set.remove(timer)
-            else:
-                self.effects.timers_cleared.append(timer)
+            self._clear(Timer(enrollment.due_at, enrollment.id, enrollment.token))
         enrollment.due_at = None
         enrollment.held = False
+
+    def arm_watch(self, name: str, due_at: dt.datetime, for_: str = "") -> None:
+        """Set the one timer of a watch; whatever was armed before counts no more."""
+        self.disarm_watch(name)
+        held = self.contact.profile.watches.setdefault(name, Watch())
+        held.token += 1
+        held.due_at, held.for_ = due_at, for_
+        timer = watch_timer(due_at, self.contact.id, name, held.token)
+        self.effects.timers_set.append(timer)
+        self.effects.profile_changed = True
+
+    def disarm_watch(self, name: str) -> None:
+        """Forget the watch's timer, if it has one, and what it stood for: told again later, that is
+        no longer what was waited for.
+        """
+        held = self.contact.profile.watches.get(name)
+        if held is None or held.due_at is None:
+            return
+        self._clear(watch_timer(held.due_at, self.contact.id, name, held.token))
+        held.due_at, held.for_ = None, ""
+        self.effects.profile_changed = True
+
+    def _clear(self, timer: Timer) -> None:
+        """One that this step has set is as if it had never been."""
+        if timer in self.effects.timers_set:
+            self.effects.timers_set.remove(timer)
+        else:
+            self.effects.timers_cleared.append(timer)
 
     def end(self, enrollment: Enrollment, reason: str) -> None:
         """Finish an enrollment, without a word about messages still on their way."""

@@ -4,14 +4,12 @@ Where time alone may change one, a single timer of the contact stands for the fi
 it may, over all its segments: nobody polls, and an event moves it only if it must come earlier.
 """
 
-import datetime as dt
 from collections.abc import Collection
 
 from chappe.events import Event
 from chappe.journey.segments import transitions
-from chappe_orchestrator.domain.effects import Timer, watch_timer
+from chappe_orchestrator.domain.effects import Timer
 from chappe_orchestrator.domain.facts import Known
-from chappe_orchestrator.domain.profile import Watch
 from chappe_orchestrator.domain.run import Run
 
 SEGMENTS = "@segments"
@@ -71,7 +69,7 @@ def recheck_segments(run: Run, *, tell: bool) -> None:
     """
     checks = run.journeys.segments.checks
     _move(run, checks.keys(), tell=tell)
-    _disarm(run)
+    run.disarm_watch(SEGMENTS)
     _look_again(run, checks.keys())
 
 
@@ -120,26 +118,4 @@ def _look_again(run: Run, concerned: Collection[str]) -> None:
     standing = held.due_at if held is not None else None
     if due_at is None or (standing is not None and standing <= due_at):
         return
-    _disarm(run)
-    _arm(run, due_at)
-
-
-def _arm(run: Run, due_at: dt.datetime) -> None:
-    held = run.contact.profile.watches.setdefault(SEGMENTS, Watch())
-    held.token += 1
-    held.due_at = due_at
-    run.effects.timers_set.append(watch_timer(due_at, run.contact.id, SEGMENTS, held.token))
-    run.effects.profile_changed = True
-
-
-def _disarm(run: Run) -> None:
-    held = run.contact.profile.watches.get(SEGMENTS)
-    if held is None or held.due_at is None:
-        return
-    timer = watch_timer(held.due_at, run.contact.id, SEGMENTS, held.token)
-    if timer in run.effects.timers_set:
-        run.effects.timers_set.remove(timer)
-    else:
-        run.effects.timers_cleared.append(timer)
-    held.due_at = None
-    run.effects.profile_changed = True
+    run.arm_watch(SEGMENTS, due_at)

@@ -9,7 +9,7 @@ from typing import Any
 from chappe.events import Event
 from chappe.journey import DateWatch, Program, SilenceWatch, read_path
 from chappe.journey.calendar import in_year, local_instant, read_date, yearly
-from chappe_orchestrator.domain.effects import Timer, watch_timer
+from chappe_orchestrator.domain.effects import Timer
 from chappe_orchestrator.domain.entering import Cause, admit
 from chappe_orchestrator.domain.leaving import leave
 from chappe_orchestrator.domain.place import Place
@@ -141,19 +141,19 @@ def _look_at_date(run: Run, program: Program, *, may_enter: bool, fired: bool = 
     found = _occurrence(run, rule, value, held)
     if found is None:
         _leave_those_without(run, program, value)
-        _disarm(run, program.journey)
+        run.disarm_watch(program.journey)
         return
     day, instant = found
     _follow(run, program, day, instant, held)
     held = run.contact.profile.watches.get(program.journey)
     if held is not None and day in held.entered:
-        _disarm(run, program.journey)
+        run.disarm_watch(program.journey)
         return
     if instant > run.known_until:
         if held is None or (held.due_at, held.for_) != (instant, day):
             _arm(run, program, instant, day)
         return
-    _disarm(run, program.journey)
+    run.disarm_watch(program.journey)
     held = held or _new_watch(run, program)
     if held is None:
         return
@@ -278,30 +278,11 @@ def _new_watch(run: Run, program: Program) -> Watch | None:
 
 
 def _arm(run: Run, program: Program, due_at: dt.datetime, occurrence: str) -> None:
-    held = _new_watch(run, program)
-    if held is None:
-        return
-    _disarm(run, program.journey)
-    held.token += 1
-    held.due_at, held.for_ = due_at, occurrence
-    timer = watch_timer(due_at, run.contact.id, program.journey, held.token)
-    run.effects.timers_set.append(timer)
-
-
-def _disarm(run: Run, journey: str) -> None:
-    held = run.contact.profile.watches.get(journey)
-    if held is None or held.due_at is None:
-        return
-    timer = watch_timer(held.due_at, run.contact.id, journey, held.token)
-    if timer in run.effects.timers_set:
-        run.effects.timers_set.remove(timer)
-    else:
-        run.effects.timers_cleared.append(timer)
-    held.due_at, held.for_ = None, ""  # told again later, it is no longer what was waited for
-    run.effects.profile_changed = True
+    if _new_watch(run, program) is not None:
+        run.arm_watch(program.journey, due_at, occurrence)
 
 
 def _forget(run: Run, journey: str) -> None:
-    _disarm(run, journey)
+    run.disarm_watch(journey)
     if run.contact.profile.watches.pop(journey, None) is not None:
         run.effects.profile_changed = True
